@@ -1,0 +1,172 @@
+#include "proxy/http/headers.h"
+
+#include <array>
+#include <cctype>
+
+namespace outrigger::http {
+namespace {
+
+struct Known {
+  std::string_view name;
+  HeaderId id;
+};
+
+constexpr Known kKnown[] = {
+    {"accept", HeaderId::kAccept},
+    {"authorization", HeaderId::kAuthorization},
+    {"connection", HeaderId::kConnection},
+    {"content-encoding", HeaderId::kContentEncoding},
+    {"content-length", HeaderId::kContentLength},
+    {"content-type", HeaderId::kContentType},
+    {"cookie", HeaderId::kCookie},
+    {"date", HeaderId::kDate},
+    {"expect", HeaderId::kExpect},
+    {"forwarded", HeaderId::kForwarded},
+    {"grpc-retry-pushback-ms", HeaderId::kGrpcRetryPushbackMs},
+    {"grpc-previous-rpc-attempts", HeaderId::kGrpcPreviousRpcAttempts},
+    {"grpc-timeout", HeaderId::kGrpcTimeout},
+    {"host", HeaderId::kHost},
+    {"idempotency-key", HeaderId::kIdempotencyKey},
+    {"keep-alive", HeaderId::kKeepAlive},
+    {"link", HeaderId::kLink},
+    {"location", HeaderId::kLocation},
+    {"proxy-authenticate", HeaderId::kProxyAuthenticate},
+    {"proxy-authorization", HeaderId::kProxyAuthorization},
+    {"proxy-connection", HeaderId::kProxyConnection},
+    {"retry-after", HeaderId::kRetryAfter},
+    {"retry-after-ms", HeaderId::kRetryAfterMs},
+    {"server", HeaderId::kServer},
+    {"set-cookie", HeaderId::kSetCookie},
+    {"te", HeaderId::kTe},
+    {"traceparent", HeaderId::kTraceparent},
+    {"tracestate", HeaderId::kTracestate},
+    {"trailer", HeaderId::kTrailer},
+    {"transfer-encoding", HeaderId::kTransferEncoding},
+    {"upgrade", HeaderId::kUpgrade},
+    {"user-agent", HeaderId::kUserAgent},
+    {"via", HeaderId::kVia},
+    {"www-authenticate", HeaderId::kWwwAuthenticate},
+    {"x-envoy-attempt-count", HeaderId::kXEnvoyAttemptCount},
+    {"x-envoy-expected-rq-timeout-ms", HeaderId::kXEnvoyExpectedRqTimeoutMs},
+    {"x-forwarded-for", HeaderId::kXForwardedFor},
+    {"x-forwarded-host", HeaderId::kXForwardedHost},
+    {"x-forwarded-proto", HeaderId::kXForwardedProto},
+    {"x-ms-retry-after-ms", HeaderId::kXMsRetryAfterMs},
+    {"x-request-id", HeaderId::kXRequestId},
+    {"x-request-timeout-ms", HeaderId::kXRequestTimeoutMs},
+    {"x-should-retry", HeaderId::kXShouldRetry},
+    {"x-stainless-read-timeout", HeaderId::kXStainlessReadTimeout},
+    {"x-stainless-retry-count", HeaderId::kXStainlessRetryCount},
+};
+
+constexpr size_t kMaxNameLength = 30;
+constexpr size_t kSlots = 256;
+
+constexpr char Lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c; }
+
+// Length, first, last and a middle character tell the known names apart almost completely; what
+// collides goes to the next slot.
+constexpr size_t Slot(std::string_view name) {
+  const auto at = [&](size_t i) { return static_cast<unsigned char>(Lower(name[i])); };
+  return (name.size() * 7 + at(0) * 31 + at(name.size() - 1) * 17 + at(name.size() / 2) * 5) %
+         kSlots;
+}
+
+constexpr std::array<uint8_t, kSlots> BuildTable() {
+  std::array<uint8_t, kSlots> table{};  // index into kKnown plus one
+  for (size_t i = 0; i < std::size(kKnown); ++i) {
+    size_t slot = Slot(kKnown[i].name);
+    while (table[slot] != 0) slot = (slot + 1) % kSlots;
+    table[slot] = static_cast<uint8_t>(i + 1);
+  }
+  return table;
+}
+
+constexpr std::array<uint8_t, kSlots> kTable = BuildTable();
+
+constexpr std::string_view kOurPrefix = "x-outrigger-";
+
+}  // namespace
+
+bool EqualsIgnoreCase(std::string_view a, std::string_view b) {
+  if (a.size() != b.size()) return false;
+  for (size_t i = 0; i < a.size(); ++i) {
+    if (a[i] != b[i] && Lower(a[i]) != Lower(b[i])) return false;
+  }
+  return true;
+}
+
+HeaderId ClassifyHeader(std::string_view name) {
+  if (name.empty()) return HeaderId::kOther;
+  if (name.size() >= kOurPrefix.size() && (name[0] == 'x' || name[0] == 'X') &&
+      EqualsIgnoreCase(name.substr(0, kOurPrefix.size()), kOurPrefix)) {
+    return HeaderId::kXOutrigger;
+  }
+  if (name.size() > kMaxNameLength) return HeaderId::kOther;
+  for (size_t slot = Slot(name); kTable[slot] != 0; slot = (slot + 1) % kSlots) {
+    const Known& known = kKnown[kTable[slot] - 1];
+    if (EqualsIgnoreCase(known.name, name)) return known.id;
+  }
+  return HeaderId::kOther;
+}
+
+std::string_view TrimOws(std::string_view text) {
+  const auto is_space = [](char c) { return c == ' ' || c == '\t'; };
+  while (!text.empty() && is_space(text.front())) text.remove_prefix(1);
+  while (!text.empty() && is_space(text.back())) text.remove_suffix(1);
+  return text;
+}
+
+bool ListContainsToken(std::string_view list, std::string_view token) {
+  while (!list.empty()) {
+    const size_t comma = list.find(',');
+    if (EqualsIgnoreCase(TrimOws(list.substr(0, comma)), token)) return true;
+    if (comma == std::string_view::npos) return false;
+    list.remove_prefix(comma + 1);
+  }
+  return false;
+}
+
+const HeaderField* HeaderList::Find(HeaderId id) const {
+  for (const HeaderField& field : fields_) {
+    if (field.id == id) return &field;
+  }
+  return nullptr;
+}
+
+const HeaderField* HeaderList::Find(std::string_view name) const {
+  for (const HeaderField& field : fields_) {
+    if (EqualsIgnoreCase(field.name, name)) return &field;
+  }
+  return nullptr;
+}
+
+std::optional<std::string_view> HeaderList::Get(HeaderId id) const {
+  const HeaderField* field = Find(id);
+  if (field == nullptr) return std::nullopt;
+  return field->value;
+}
+
+std::optional<std::string_view> HeaderList::Get(std::string_view name) const {
+  const HeaderField* field = Find(name);
+  if (field == nullptr) return std::nullopt;
+  return field->value;
+}
+
+void HeaderList::Remove(HeaderId id) {
+  std::erase_if(fields_, [id](const HeaderField& field) { return field.id == id; });
+}
+
+void HeaderList::Remove(std::string_view name) {
+  std::erase_if(fields_,
+                [name](const HeaderField& field) { return EqualsIgnoreCase(field.name, name); });
+}
+
+void HeaderList::CopyInto(Arena& arena) {
+  for (HeaderField& field : fields_) {
+    field.name = arena.Copy(field.name);
+    field.value = arena.Copy(field.value);
+  }
+}
+
+}  // namespace outrigger::http

@@ -1,0 +1,129 @@
+// Header fields as views into memory that somebody else owns: a connection's read buffer, a
+// request's arena, or static text.
+//
+//   HeaderList headers;
+//   headers.Add("Content-Type", "text/event-stream");
+//   const HeaderField* type = headers.Find(HeaderId::kContentType);
+//
+// Order and repetition are kept as received, names keep their spelling and compare without case
+// (RFC 9110, 5.1). Names that the proxy acts on are classified once into a HeaderId, so that later
+// look-ups compare an integer. Clear() keeps the capacity: pooled lists do not allocate.
+// One worker; no look-up allocates.
+
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string_view>
+#include <vector>
+
+#include "proxy/base/arena.h"
+
+namespace outrigger::http {
+
+enum class HeaderId : uint8_t {
+  kOther = 0,
+  kAccept,
+  kAuthorization,
+  kConnection,
+  kContentEncoding,
+  kContentLength,
+  kContentType,
+  kCookie,
+  kDate,
+  kExpect,
+  kForwarded,
+  kGrpcRetryPushbackMs,
+  kHost,
+  kIdempotencyKey,
+  kKeepAlive,
+  kLink,
+  kLocation,
+  kProxyAuthenticate,
+  kProxyAuthorization,
+  kProxyConnection,
+  kRetryAfter,
+  kRetryAfterMs,
+  kServer,
+  kSetCookie,
+  kTe,
+  kTraceparent,
+  kTracestate,
+  kTrailer,
+  kTransferEncoding,
+  kUpgrade,
+  kUserAgent,
+  kVia,
+  kWwwAuthenticate,
+  kXEnvoyAttemptCount,
+  kXEnvoyExpectedRqTimeoutMs,
+  kXForwardedFor,
+  kXForwardedHost,
+  kXForwardedProto,
+  kXMsRetryAfterMs,
+  kXRequestId,
+  kXRequestTimeoutMs,
+  kXShouldRetry,
+  kXStainlessReadTimeout,
+  kXStainlessRetryCount,
+  // Every x-outrigger-* name, so that they can be stripped or found in one comparison (PR-8).
+  kXOutrigger,
+  kGrpcPreviousRpcAttempts,
+  kGrpcTimeout,
+  kCount,
+};
+
+// kOther when the name has no id. Any case.
+HeaderId ClassifyHeader(std::string_view name);
+
+bool EqualsIgnoreCase(std::string_view a, std::string_view b);
+// Without leading and trailing spaces and tabs (OWS of RFC 9110, 5.6.3).
+std::string_view TrimOws(std::string_view text);
+// Whether a comma-separated list field such as Connection contains `token`, in any case.
+bool ListContainsToken(std::string_view list, std::string_view token);
+
+struct HeaderField {
+  std::string_view name;
+  std::string_view value;
+  HeaderId id = HeaderId::kOther;
+};
+
+class HeaderList {
+ public:
+  using const_iterator = std::vector<HeaderField>::const_iterator;
+
+  void Add(std::string_view name, std::string_view value) {
+    fields_.push_back({name, value, ClassifyHeader(name)});
+  }
+  void Add(const HeaderField& field) { fields_.push_back(field); }
+
+  // The first field of that id or name; null when absent. The pointer dies with the next change.
+  const HeaderField* Find(HeaderId id) const;
+  const HeaderField* Find(std::string_view name) const;
+  std::optional<std::string_view> Get(HeaderId id) const;
+  std::optional<std::string_view> Get(std::string_view name) const;
+  bool Has(HeaderId id) const { return Find(id) != nullptr; }
+
+  // Removes every field of that id or name.
+  void Remove(HeaderId id);
+  void Remove(std::string_view name);
+  template <class Predicate>
+  void RemoveIf(Predicate predicate) {
+    std::erase_if(fields_, predicate);
+  }
+
+  // Replaces all views by copies in `arena`, so that the list no longer depends on a read buffer.
+  void CopyInto(Arena& arena);
+
+  const_iterator begin() const { return fields_.begin(); }
+  const_iterator end() const { return fields_.end(); }
+  size_t size() const { return fields_.size(); }
+  bool empty() const { return fields_.empty(); }
+  void Clear() { fields_.clear(); }
+
+ private:
+  std::vector<HeaderField> fields_;
+};
+
+}  // namespace outrigger::http
