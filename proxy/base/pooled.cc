@@ -16,7 +16,7 @@ namespace outrigger {
 namespace {
 
 constexpr size_t kStep = 64;
-constexpr size_t kClasses = 16;
+constexpr size_t kClasses = 64;
 // Of each class, per thread: enough for a burst, bounded so that a burst's memory goes back.
 constexpr unsigned kMaxKept = 256;
 

@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "proxy/base/arena.h"
+#include "proxy/base/pooled.h"
 
 namespace outrigger::http {
 
@@ -91,12 +92,17 @@ struct HeaderField {
 
 class HeaderList {
  public:
-  using const_iterator = std::vector<HeaderField>::const_iterator;
+  using Fields = std::vector<HeaderField, PooledAllocator<HeaderField>>;
+  using const_iterator = Fields::const_iterator;
 
   void Add(std::string_view name, std::string_view value) {
-    fields_.push_back({name, value, ClassifyHeader(name)});
+    Add(HeaderField{name, value, ClassifyHeader(name)});
   }
-  void Add(const HeaderField& field) { fields_.push_back(field); }
+  void Add(const HeaderField& field) {
+    // Room for most heads at once, in a block that the pool keeps.
+    if (fields_.capacity() == 0) fields_.reserve(kUsualFields);
+    fields_.push_back(field);
+  }
 
   // The first field of that id or name; null when absent. The pointer dies with the next change.
   const HeaderField* Find(HeaderId id) const;
@@ -123,7 +129,9 @@ class HeaderList {
   void Clear() { fields_.clear(); }
 
  private:
-  std::vector<HeaderField> fields_;
+  static constexpr size_t kUsualFields = 24;
+
+  Fields fields_;
 };
 
 }  // namespace outrigger::http

@@ -1,0 +1,24 @@
+#include "proxy/event/deadline_queue.h"
+
+namespace outrigger {
+
+void DeadlineQueue::Arm(DeadlineEntry& entry) {
+  entry.Unlink();
+  if (timeout_ == absl::InfiniteDuration()) return;
+  entry.when_ = loop().Now() + timeout_;
+  entries_.PushBack(entry);
+  // Left armed when entries are cancelled: it then fires early, finds the front not due, and waits on.
+  if (!is_armed()) Timer::Arm(entries_.front().when_);
+}
+
+void DeadlineQueue::OnTimer() {
+  const MonoTime now = loop().Now();
+  while (!entries_.empty() && entries_.front().when_ <= now) {
+    DeadlineEntry& entry = entries_.front();
+    entry.Unlink();
+    entry.on_deadline_();
+  }
+  if (!entries_.empty() && !is_armed()) Timer::Arm(entries_.front().when_);
+}
+
+}  // namespace outrigger

@@ -1,0 +1,108 @@
+#include "proxy/event/event_loop.h"
+
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+
+namespace outrigger {
+namespace {
+
+// Often enough for a liveness check that allows five seconds.
+constexpr timeval kHeartbeat = {1, 0};
+
+[[noreturn]] void Die(const char* what) {
+  std::perror(what);
+  std::abort();
+}
+
+}  // namespace
+
+EventLoop::EventLoop() {
+  event_config* config = event_config_new();
+  if (config == nullptr) Die("event_config_new");
+  // One thread owns the base; other threads reach it through the eventfd alone.
+  event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK);
+  base_.reset(event_base_new_with_config(config));
+  event_config_free(config);
+  if (base_ == nullptr) Die("event_base_new");
+
+  message_fd_ = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+  if (message_fd_ < 0) Die("eventfd");
+
+  timer_event_.reset(event_new(
+      base_.get(), -1, 0,
+      [](evutil_socket_t, short, void* self) {
+        auto* loop = static_cast<EventLoop*>(self);
+        loop->RunTimers(loop->Now());
+      },
+      this));
+  message_event_.reset(event_new(
+      base_.get(), message_fd_, EV_READ | EV_PERSIST,
+      [](evutil_socket_t, short, void* self) { static_cast<EventLoop*>(self)->OnMessages(); },
+      this));
+  heartbeat_event_.reset(
+      event_new(base_.get(), -1, EV_PERSIST, [](evutil_socket_t, short, void*) {}, nullptr));
+  event_add(message_event_.get(), nullptr);
+  event_add(heartbeat_event_.get(), &kHeartbeat);
+}
+
+EventLoop::~EventLoop() {
+  RunDeferred();
+  timer_event_.reset();
+  message_event_.reset();
+  heartbeat_event_.reset();
+  close(message_fd_);
+}
+
+void EventLoop::Run() {
+  bool more_work = false;
+  while (!is_stopping_.load(std::memory_order_acquire)) {
+    event_base_loop(base_.get(), more_work ? EVLOOP_ONCE | EVLOOP_NONBLOCK : EVLOOP_ONCE);
+    more_work = RunDeferred();
+    last_turn_nanos_.store(Now().nanos(), std::memory_order_relaxed);
+  }
+  is_stopping_.store(false, std::memory_order_release);
+}
+
+void EventLoop::Stop() {
+  is_stopping_.store(true, std::memory_order_release);
+  const uint64_t one = 1;
+  if (write(message_fd_, &one, sizeof one) < 0) return;  // full: the loop is awake already
+}
+
+void EventLoop::Post(absl::AnyInvocable<void()> message) {
+  bool must_wake = false;
+  {
+    const std::lock_guard lock(mutex_);
+    must_wake = messages_.empty();
+    messages_.push_back(std::move(message));
+  }
+  const uint64_t one = 1;
+  if (must_wake && write(message_fd_, &one, sizeof one) < 0) return;  // full: awake already
+}
+
+void EventLoop::OnMessages() {
+  uint64_t count = 0;
+  if (read(message_fd_, &count, sizeof count) < 0) count = 0;  // another turn took them
+  std::vector<absl::AnyInvocable<void()>> batch;
+  {
+    const std::lock_guard lock(mutex_);
+    batch.swap(messages_);
+  }
+  for (absl::AnyInvocable<void()>& message : batch) message();
+}
+
+void EventLoop::WakeAt(MonoTime when) {
+  if (when.is_infinite()) {
+    event_del(timer_event_.get());
+    return;
+  }
+  const int64_t micros = std::max<int64_t>(0, (when - Now()) / absl::Microseconds(1)) + 1;
+  const timeval delay = {micros / 1'000'000, micros % 1'000'000};
+  event_add(timer_event_.get(), &delay);
+}
+
+}  // namespace outrigger

@@ -1,0 +1,72 @@
+// The loop of one worker on libevent: sockets, timers, deferred work, and messages from other threads.
+//
+//   EventLoop loop;
+//   loop.Post([&] { ... });        // from any thread: runs on the loop's thread
+//   loop.Run();                    // until Stop()
+//
+// Only Post() and Stop() may be called from other threads. Messages that are pending when the loop
+// is destroyed are destroyed without being run.
+
+#pragma once
+
+#include <event2/event.h>
+
+#include <atomic>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "absl/functional/any_invocable.h"
+#include "proxy/event/loop.h"
+
+namespace outrigger {
+
+class EventLoop final : public Loop {
+ public:
+  EventLoop();
+  ~EventLoop() override;
+
+  MonoTime Now() const override { return CoarseNow(); }
+  MonoTime PreciseNow() const override { return outrigger::PreciseNow(); }
+  absl::Time WallNow() const override { return absl::Now(); }
+
+  // Turns until Stop().
+  void Run();
+  // Ends Run() after the current turn. Any thread; kept when it comes before Run().
+  void Stop();
+  // Runs `message` on the loop's thread. Any thread. The loop is woken at most once for all the
+  // messages that it has not taken yet.
+  void Post(absl::AnyInvocable<void()> message);
+
+  // When the last turn ended; read by the liveness check of the admin thread.
+  MonoTime last_turn() const {
+    return MonoTime::FromNanos(last_turn_nanos_.load(std::memory_order_relaxed));
+  }
+
+  event_base* base() const { return base_.get(); }
+
+ private:
+  struct BaseDeleter {
+    void operator()(event_base* base) const { event_base_free(base); }
+  };
+  struct EventDeleter {
+    void operator()(event* event) const { event_free(event); }
+  };
+  using EventPtr = std::unique_ptr<event, EventDeleter>;
+
+  void WakeAt(MonoTime when) override;
+  void OnMessages();
+
+  std::unique_ptr<event_base, BaseDeleter> base_;
+  EventPtr timer_event_;
+  EventPtr message_event_;
+  EventPtr heartbeat_event_;
+  int message_fd_ = -1;
+  std::atomic<bool> is_stopping_{false};
+  std::atomic<int64_t> last_turn_nanos_{0};
+
+  std::mutex mutex_;  // guards messages_
+  std::vector<absl::AnyInvocable<void()>> messages_;
+};
+
+}  // namespace outrigger
