@@ -92,8 +92,4 @@ HeadResult ParseResponseHead(std::string_view buffer, HeadProgress& progress,
                              const HeadLimits& limits, ResponseHead& head,
                              http::HeaderList& headers);
 
-// Whether `text` is a host with an optional port as RFC 9110, 7.2 allows for Host; an empty host is
-// refused.
-bool IsValidAuthority(std::string_view text);
-
 }  // namespace outrigger::http1
