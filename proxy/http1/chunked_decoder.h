@@ -15,7 +15,7 @@
 // Data is passed in place, never copied; the input may be split anywhere. Only trailers are copied
 // into the decoder. Strict: CRLF only, no white space around sizes or extensions, sizes of 1 to 16
 // hex digits up to 2^63 - 1, extensions by their grammar and bounded in size, no trailer field that
-// would change framing, routing or authentication (RFC 9110, 6.5.1).
+// would change framing, routing, authentication or the content's format (RFC 9110, 6.5.1).
 // After kDone or kError, Next() repeats that status until Reset().
 
 #pragma once
@@ -32,7 +32,9 @@ namespace outrigger::http1 {
 class ChunkedDecoder {
  public:
   static constexpr size_t kMaxExtensionBytesPerChunk = 1024;
-  static constexpr size_t kMaxExtensionBytes = 16 * 1024;
+  // Of all chunks together, beyond the bytes of data that came with them: who sends mostly
+  // extensions wants to keep us busy.
+  static constexpr uint64_t kMaxExtensionExcess = 16 * 1024;
   static constexpr size_t kMaxTrailerBytes = 8 * 1024;
   static constexpr size_t kMaxTrailerFields = 100;
 
@@ -57,12 +59,9 @@ class ChunkedDecoder {
 
  private:
   enum class State : uint8_t {
-    kSizeStart,
     kSize,
-    kExtensionNameStart,
     kExtensionName,
-    kExtensionValueStart,
-    kExtensionToken,
+    kExtensionValue,
     kExtensionQuoted,
     kExtensionQuotedPair,
     kExtensionQuotedEnd,
@@ -70,25 +69,28 @@ class ChunkedDecoder {
     kData,
     kDataCr,
     kDataLf,
-    kTrailerLineStart,
-    kTrailerLine,
-    kTrailerLineLf,
-    kTrailerEndLf,
+    kTrailers,
     kDone,
     kError,
   };
 
-  Step Fail(size_t consumed, std::string_view message);
-  // One byte of a chunk's size line; false on error.
-  bool TakeSizeLineByte(char c);
-  // A complete line of the trailer section ends at the end of trailer_text_.
-  bool ParseTrailers();
+  void Fail(std::string_view message);
+  // One byte of the line with a chunk's size and extensions.
+  void TakeSizeLine(char c);
+  void TakeExtension(char c);
+  void EndSizeLine();
+  // The bytes taken of `input`, up to the end of a line.
+  size_t TakeTrailers(std::string_view input);
+  void ParseTrailers();
 
-  State state_ = State::kSizeStart;
+  State state_ = State::kSize;
   uint8_t size_digits_ = 0;
-  uint64_t left_ = 0;  // of the chunk's size or data
-  size_t chunk_extension_bytes_ = 0;
-  size_t extension_bytes_ = 0;
+  // Whether the name or value of an extension has at least one character.
+  bool has_extension_char_ = false;
+  uint64_t left_ = 0;  // of the chunk: its size while that is read, then the data still to come
+  size_t extension_bytes_ = 0;     // of this chunk
+  uint64_t extension_excess_ = 0;  // see kMaxExtensionExcess
+  size_t trailer_line_start_ = 0;
   std::string trailer_text_;
   http::HeaderList trailers_;
   std::string_view error_;

@@ -7,9 +7,9 @@
 //
 // Fields keep order and spelling, with one space after the colon. Those that end at this hop are
 // left out (framing.h), the framing fields are written anew from `body`. Nothing is ever written
-// that a reader could take for another field or message: a name that is not a token, or a value or
-// target with a control character, gives kUnsafe. Unless kOk, `sink` is unchanged and the bytes
-// behind it are undefined. Pure.
+// that a reader could take for another field or message: a name that is not a token, a value with a
+// control character, a target that is no origin form or a request without Host gives kUnsafe.
+// Unless kOk, `sink` is unchanged and the bytes behind it are undefined. Pure.
 
 #pragma once
 
@@ -55,7 +55,8 @@ struct RequestLine {
   std::string_view query;
 };
 
-// Host comes first. `TE: trailers` is passed on when the headers have it.
+// Host comes first; REQUIRES one, in the options or the headers (requests of HTTP/1.0 may come
+// without). `TE: trailers` is passed on when the headers have it.
 WriteResult WriteRequestHead(ByteSink& sink, const RequestLine& line,
                              const http::HeaderList& headers, const BodyFraming& body,
                              const HeadOptions& options);
