@@ -60,7 +60,7 @@ TEST(Metrics, LoseNothingWhileBeingScrapedAndExtended) {
     const double now = FindSeries(families, "outrigger_plain_total")->counter.value;
     EXPECT_GE(now, previous);
     previous = now;
-    const auto& histogram = FindSeries(families, "outrigger_time_seconds")->histogram;
+    const auto histogram = FindSeries(families, "outrigger_time_seconds")->histogram;
     EXPECT_EQ(histogram.bucket.back().cumulative_count, histogram.sample_count);
   }
   for (std::thread& thread : threads) thread.join();
