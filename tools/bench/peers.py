@@ -1,0 +1,238 @@
+"""The proxies under comparison, each with one worker and a configuration written for this run.
+
+"Guarded" means the same kinds of protection in each: a request rate limit that is checked on every
+request and never reached, retries, ejection by errors, every timeout, and an exporter.
+"""
+
+import os
+import shutil
+import textwrap
+from dataclasses import dataclass, field
+
+import http_probe
+import machine
+from processes import wait_for
+
+# What `--peers` accepts, in the order of the tables. "direct" has no proxy at all: it gives the part
+# of every delay that is not the proxy's.
+NAMES = ("relay", "haproxy", "haproxy-guarded", "nginx", "outrigger-plain", "outrigger")
+TITLES = {
+    "direct": "no proxy",
+    "relay": "TCP relay",
+    "haproxy": "haproxy",
+    "haproxy-guarded": "haproxy, guards",
+    "nginx": "nginx",
+    "outrigger-plain": "outrigger, no filters",
+    "outrigger": "outrigger, five filters",
+}
+
+
+@dataclass
+class Programs:
+    relay: str
+    upstream: str
+    load: str
+    malloc_count: str
+    haproxy: str
+    nginx: str
+    outrigger: str = ""
+
+
+@dataclass
+class Settings:
+    """What a configuration depends on."""
+    programs: Programs
+    folder: str
+    upstream_port: int
+    max_connections: int
+    by_authorization: bool = False  # limit by the Authorization header instead of by client address
+    is_roomy: bool = True           # False: the product's own memory limits, to measure memory
+
+
+@dataclass
+class Peer:
+    name: str
+    port: int
+    argv: list = field(default_factory=list)
+    ready_port: int = 0  # of an admin listener with /readyz
+    process: object = None
+
+    @property
+    def title(self):
+        return TITLES[self.name]
+
+    def pids(self):
+        return self.process.pids() if self.process else []
+
+    def start(self, processes, cpu, wrapper=(), env=None):
+        """Starts the proxy, under `wrapper` if given, and waits until it answers."""
+        self.process = processes.start(self.name, [*wrapper, *self.argv], cpu, env)
+        wait_for(self.process, "answering", lambda: http_probe.get_status(self.port, "/health") == 200,
+                 seconds=60 if wrapper else 10)
+        if self.ready_port:
+            wait_for(self.process, "ready",
+                     lambda: http_probe.get_status(self.ready_port, "/readyz") == 200)
+        return self
+
+
+def make(name, settings):
+    """A peer that is configured and not started. Each call takes ports of its own."""
+    peer = Peer(name, machine.free_port())
+    {"relay": _relay, "haproxy": _haproxy, "haproxy-guarded": _haproxy, "nginx": _nginx,
+     "outrigger-plain": _outrigger, "outrigger": _outrigger}[name](peer, settings)
+    return peer
+
+
+def missing(names, programs):
+    """Complaints about peers that cannot be run here."""
+    needs = {"haproxy": ("haproxy", programs.haproxy, "apt install haproxy"),
+             "haproxy-guarded": ("haproxy", programs.haproxy, "apt install haproxy"),
+             "nginx": ("nginx", programs.nginx, "apt install nginx-light"),
+             "outrigger-plain": ("outrigger", programs.outrigger, "build it, or --outrigger PATH"),
+             "outrigger": ("outrigger", programs.outrigger, "build it, or --outrigger PATH")}
+    return [f"{name}: {needs[name][0]} not found ({needs[name][2]}, or leave it out with --peers)"
+            for name in names if name in needs and not needs[name][1]]
+
+
+def find_program(name):
+    # Debian keeps haproxy and nginx where only root's PATH looks.
+    return shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin") or ""
+
+
+def _write(settings, peer, suffix, text):
+    path = os.path.join(settings.folder, f"{peer.name}-{peer.port}.{suffix}")
+    with open(path, "w") as file:
+        file.write(text)
+    return path
+
+
+def _relay(peer, settings):
+    peer.argv = [settings.programs.relay, "--listen", f"127.0.0.1:{peer.port}",
+                 "--upstream", f"127.0.0.1:{settings.upstream_port}"]
+
+
+def _haproxy(peer, settings):
+    config = haproxy_config(peer.port, settings, is_guarded=peer.name == "haproxy-guarded",
+                            exporter_port=machine.free_port())
+    peer.argv = [settings.programs.haproxy, "-db", "-q", "-f",
+                 _write(settings, peer, "cfg", config)]
+
+
+def haproxy_config(port, settings, is_guarded, exporter_port):
+    """The lines of a haproxy.cfg (its indentation means nothing to haproxy)."""
+    tracked, key_type = ("req.hdr(authorization)", "string len 64") if settings.by_authorization \
+        else ("src", "ip")
+    server = f"server app1 127.0.0.1:{settings.upstream_port}"
+    defaults = [
+        "defaults", "mode http", "no log", "http-reuse always", "timeout connect 1s",
+        "timeout client 60s", "timeout server 300s", "timeout http-keep-alive 620s",
+    ]
+    frontend = ["frontend inbound", f"bind 127.0.0.1:{port}"]
+    backend = []
+    exporter = []
+    if is_guarded:
+        defaults += ["timeout http-request 10s", "timeout queue 5s", "timeout client-fin 30s",
+                     "timeout server-fin 30s", "timeout tunnel 1h"]
+        frontend += [f"http-request track-sc0 {tracked} table limits",
+                     "http-request deny deny_status 429 if { sc_http_req_rate(0,limits) gt 1000000 }"]
+        backend += ["retries 2",
+                    "retry-on conn-failure empty-response response-timeout 502 503 504"]
+        # observe layer7 looks at every answer; the limit is out of reach, like that of a breaker.
+        server += " check inter 5s observe layer7 error-limit 1000000 on-error mark-down"
+        exporter = ["frontend exporter", f"bind 127.0.0.1:{exporter_port}",
+                    "http-request use-service prometheus-exporter if { path /metrics }",
+                    "backend limits",
+                    f"stick-table type {key_type} size 100k expire 60s store http_req_rate(1s)"]
+    # Without no-delay haproxy holds each event back for up to 200 ms; with it large answers cost a
+    # third more. So streams have a backend of their own, as a careful operator would have it.
+    frontend += ["use_backend streams if { path_beg /sse }", "default_backend app"]
+    lines = ["global", "nbthread 1", f"maxconn {settings.max_connections}",
+             *defaults, *exporter, *frontend, "backend app", *backend, server,
+             "backend streams", "option http-no-delay", *backend, server]
+    return "\n".join(lines) + "\n"
+
+
+def _nginx(peer, settings):
+    config = textwrap.dedent(f"""\
+        daemon off;
+        worker_processes 1;
+        worker_rlimit_nofile {settings.max_connections * 2};
+        pid {settings.folder}/nginx-{peer.port}.pid;
+        error_log stderr error;
+        events {{ worker_connections {settings.max_connections}; }}
+        http {{
+            access_log off;
+            keepalive_requests 1000000000;
+            keepalive_timeout 620s;
+            client_body_temp_path {settings.folder}/nginx-body;
+            proxy_temp_path {settings.folder}/nginx-proxy;
+            fastcgi_temp_path {settings.folder}/nginx-fastcgi;
+            uwsgi_temp_path {settings.folder}/nginx-uwsgi;
+            scgi_temp_path {settings.folder}/nginx-scgi;
+            upstream app {{
+                server 127.0.0.1:{settings.upstream_port};
+                keepalive 1024;
+                keepalive_requests 1000000000;
+            }}
+            server {{
+                listen 127.0.0.1:{peer.port};
+                proxy_http_version 1.1;
+                proxy_set_header Connection "";
+                # A 64 KiB answer and its head fit, so that nothing is written to a file.
+                proxy_buffer_size 16k;
+                proxy_buffers 8 16k;
+                location / {{ proxy_pass http://app; }}
+                location /sse {{
+                    proxy_pass http://app;
+                    proxy_buffering off;
+                    proxy_read_timeout 300s;
+                }}
+            }}
+        }}
+        """)
+    peer.argv = [settings.programs.nginx, "-p", settings.folder, "-e", "stderr", "-c",
+                 _write(settings, peer, "conf", config)]
+
+
+def _outrigger(peer, settings):
+    peer.ready_port = machine.free_port()
+    config = outrigger_config(peer.port, peer.ready_port, settings,
+                              has_filters=peer.name == "outrigger")
+    peer.argv = [settings.programs.outrigger, "serve", "--config",
+                 _write(settings, peer, "yaml", config)]
+
+
+def outrigger_config(port, ready_port, settings, has_filters):
+    # Room for every key of a run: the bench writes more different keys in a second than a service
+    # sees in an hour, and a full store would refuse them instead of recording.
+    is_roomy = settings.is_roomy and has_filters
+    idempotency = ("{max_keys: 4000000, max_bodies: 1GiB, key_ttl: 60s, response_ttl: 60s}"
+                   if is_roomy else "{}")
+    if has_filters:
+        filters = textwrap.dedent(f"""\
+            filters:
+              - idempotency: {idempotency}
+              - rate_limit:
+                  rules: [{{name: all, key: [tenant], rate: 1000000/s, burst: 1000000}}]
+              - retry: {{}}
+              - breaker: {{}}
+              - timeout: {{}}
+            """)
+    else:
+        filters = "filters: []\n"
+    head = textwrap.dedent(f"""\
+        workers: 1
+        memory_budget: {"2GiB" if is_roomy else "auto"}
+        admin:
+          address: 127.0.0.1:{ready_port}
+          drain: {{lame_duck: 0s, timeout: 1s}}
+        listeners:
+          - name: inbound
+            address: 127.0.0.1:{port}
+            upstream: app
+        upstreams:
+          - name: app
+            endpoints: [127.0.0.1:{settings.upstream_port}]
+        log: {{level: info, access: none}}
+        """)
+    return head + filters

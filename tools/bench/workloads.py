@@ -1,0 +1,99 @@
+"""What is sent through each proxy, and what one run of it yields."""
+
+import json
+import subprocess
+from dataclasses import dataclass
+
+from processes import ProcessFailed, pinned
+
+CONNECTIONS = 32
+SSE_STREAMS = 200
+SSE_INTERVAL_US = 20_000
+POST = ("--method", "POST", "--body-bytes", "1024")
+
+
+@dataclass(frozen=True)
+class Workload:
+    name: str
+    title: str
+    kind: str  # closed | open | sse
+    arguments: tuple = ()
+    unit: str = "request"
+
+
+WORKLOADS = (
+    Workload("get", "GET, 128 B answer", "closed"),
+    Workload("post", "POST 1 KiB", "closed", POST),
+    Workload("keyed", "POST 1 KiB, unique Idempotency-Key", "closed", (*POST, "--key-unique")),
+    Workload("body64k", "GET, 64 KiB answer", "closed", ("--path", "/64k")),
+    Workload("sse", f"SSE, {SSE_STREAMS} streams", "sse", unit="event"),
+    Workload("latency", "GET at a fixed rate", "open"),
+)
+BY_NAME = {workload.name: workload for workload in WORKLOADS}
+
+
+class Loader:
+    """Runs bench-load and reads its line of JSON."""
+
+    def __init__(self, program, cpu, rate, authorization=""):
+        self.program = program
+        self.cpu = cpu
+        self.rate = rate
+        self.authorization = authorization
+
+    def command(self, port, *arguments):
+        argv = [self.program, "--target", f"127.0.0.1:{port}", *arguments]
+        if self.authorization:
+            argv += ["--authorization", self.authorization]
+        return [str(word) for word in argv]
+
+    def run(self, port, *arguments, timeout=120):
+        argv = self.command(port, *arguments)
+        with pinned(self.cpu):
+            popen = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                     stderr=subprocess.PIPE, text=True)
+        try:
+            out, err = popen.communicate(timeout=timeout)
+        except BaseException:
+            popen.kill()
+            popen.wait()
+            raise
+        if popen.returncode != 0:
+            raise ProcessFailed(f"bench-load ended with status {popen.returncode}: {err.strip()}")
+        return json.loads(out)
+
+    def requests(self, port, count, *arguments):
+        """A closed loop of exactly `count` requests, all of which must succeed."""
+        result = self.run(port, "--mode", "closed", "--connections", CONNECTIONS,
+                          "--requests", count, *arguments, timeout=600)
+        if problem := problem_of(result):
+            raise ProcessFailed(f"load of {count} requests: {problem}")
+        return result
+
+    def measure(self, workload, peer, seconds):
+        """One timed run. Adds `cpu_us`, the CPU time of the proxy per request or event."""
+        pids = ",".join(str(pid) for pid in peer.pids())
+        arguments = ["--account-pids", pids] if pids else []
+        if workload.kind == "sse":
+            events = max(10, int(seconds * 1e6 / SSE_INTERVAL_US))
+            arguments += ["--mode", "sse", "--streams", SSE_STREAMS, "--events", events,
+                          "--interval-us", SSE_INTERVAL_US]
+        elif workload.kind == "open":
+            arguments += ["--mode", "open", "--rate", self.rate, "--connections", 64,
+                          "--warm-requests", 200, "--seconds", seconds]
+        else:
+            arguments += ["--mode", "closed", "--connections", CONNECTIONS,
+                          "--warm-requests", 1000, "--seconds", seconds]
+        result = self.run(peer.port, *arguments, *workload.arguments)
+        if pids and result["completed"]:
+            result["cpu_us"] = result["cpu_ns"] / 1000 / result["completed"]
+        return result
+
+
+def problem_of(result):
+    """Why a run cannot count, or an empty text."""
+    found = [f"{result[key]} {key}" for key in ("errors", "non_2xx", "lost", "reconnects")
+             if result.get(key)]
+    if not result["completed"]:
+        found.append("nothing completed")
+    return ", ".join(found)
