@@ -2,16 +2,20 @@
 
 #include <algorithm>
 #include <cstring>
+#include <new>
+
+#include "proxy/base/pooled.h"
 
 namespace outrigger {
 
 char* Arena::Allocate(size_t bytes) {
   if (static_cast<size_t>(end_ - next_) < bytes) {
-    const size_t size = std::max(bytes, kBlockBytes);
-    blocks_.push_back({std::unique_ptr<char[]>(new char[size]), size});
+    const size_t size = std::max(bytes + sizeof(Block), kBlockBytes);
+    newest_ = new (PooledAllocate(size)) Block{newest_, size};
+    ++block_count_;
     reserved_bytes_ += size;
-    next_ = blocks_.back().data.get();
-    end_ = next_ + size;
+    next_ = Payload(newest_);
+    end_ = reinterpret_cast<char*>(newest_) + size;
   }
   char* out = next_;
   next_ += bytes;
@@ -24,14 +28,21 @@ std::string_view Arena::Copy(std::string_view text) {
   return {out, text.size()};
 }
 
+void Arena::FreeBlocks(size_t keep) {
+  while (block_count_ > keep) {
+    Block* block = newest_;
+    newest_ = block->older;
+    reserved_bytes_ -= block->size;
+    --block_count_;
+    PooledFree(block, block->size);
+  }
+}
+
 void Arena::Reset() {
-  if (blocks_.empty()) return;
-  // A first block made for one large string is not worth keeping.
-  if (blocks_.front().size > kBlockBytes) blocks_.clear();
-  if (blocks_.size() > 1) blocks_.erase(blocks_.begin() + 1, blocks_.end());
-  reserved_bytes_ = blocks_.empty() ? 0 : blocks_.front().size;
-  next_ = blocks_.empty() ? nullptr : blocks_.front().data.get();
-  end_ = next_ + reserved_bytes_;
+  FreeBlocks(1);
+  if (newest_ != nullptr && newest_->size > kBlockBytes) FreeBlocks(0);
+  next_ = newest_ == nullptr ? nullptr : Payload(newest_);
+  end_ = newest_ == nullptr ? nullptr : reinterpret_cast<char*>(newest_) + newest_->size;
 }
 
 }  // namespace outrigger

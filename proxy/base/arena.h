@@ -3,16 +3,14 @@
 //   Arena arena;
 //   std::string_view name = arena.Copy(header_name);
 //
-// The first block is kept by Reset(), so that a pooled arena serves small requests without malloc.
+// Blocks of the usual size come from the per-thread pool, so that small requests cost no malloc.
 // One worker uses it; views die with Reset() or the arena.
 
 #pragma once
 
 #include <algorithm>
 #include <cstddef>
-#include <memory>
 #include <string_view>
-#include <vector>
 
 namespace outrigger {
 
@@ -21,6 +19,7 @@ class Arena {
   static constexpr size_t kBlockBytes = 2048;
 
   Arena() = default;
+  ~Arena() { FreeBlocks(0); }
   Arena(const Arena&) = delete;
   Arena& operator=(const Arena&) = delete;
 
@@ -39,18 +38,24 @@ class Arena {
     return {out, total};
   }
 
-  // Forgets everything handed out; keeps the first block.
+  // Forgets everything handed out; keeps the first block unless it was made for one large string.
   void Reset();
   // Bytes obtained from malloc, for the memory budget.
   size_t reserved_bytes() const { return reserved_bytes_; }
 
  private:
+  // At the start of its memory; blocks form a list, newest first.
   struct Block {
-    std::unique_ptr<char[]> data;
-    size_t size = 0;
+    Block* older;
+    size_t size;  // of the whole allocation
   };
 
-  std::vector<Block> blocks_;
+  static char* Payload(Block* block) { return reinterpret_cast<char*>(block + 1); }
+  // Frees from the newest on until `keep` are left.
+  void FreeBlocks(size_t keep);
+
+  Block* newest_ = nullptr;
+  size_t block_count_ = 0;
   char* next_ = nullptr;
   char* end_ = nullptr;
   size_t reserved_bytes_ = 0;

@@ -38,7 +38,8 @@ class Abortable {
 #if defined(__clang__)
   [[clang::noinline]]  // clang 16 may otherwise touch the frame after the suspension (LLVM #56301)
 #endif
-  bool await_suspend(std::coroutine_handle<ParentPromise> parent) {
+  bool
+  await_suspend(std::coroutine_handle<ParentPromise> parent) {
     is_started_ = true;
     task_.Start();
     if (task_.is_done()) return false;

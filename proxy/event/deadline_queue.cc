@@ -7,7 +7,8 @@ void DeadlineQueue::Arm(DeadlineEntry& entry) {
   if (timeout_ == absl::InfiniteDuration()) return;
   entry.when_ = loop().Now() + timeout_;
   entries_.PushBack(entry);
-  // Left armed when entries are cancelled: it then fires early, finds the front not due, and waits on.
+  // Left armed when entries are cancelled: it then fires early, finds the front not due, and waits
+  // on.
   if (!is_armed()) Timer::Arm(entries_.front().when_);
 }
 

@@ -37,8 +37,8 @@ class DeadlineQueue final : private Timer {
  public:
   DeadlineQueue(Loop& loop, absl::Duration timeout) : Timer(loop), timeout_(timeout) {}
 
-  // Sets the entry's deadline to now plus the timeout, replacing an earlier one. An infinite timeout
-  // only cancels.
+  // Sets the entry's deadline to now plus the timeout, replacing an earlier one. An infinite
+  // timeout only cancels.
   void Arm(DeadlineEntry& entry);
 
   absl::Duration timeout() const { return timeout_; }

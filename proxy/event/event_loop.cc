@@ -43,8 +43,8 @@ EventLoop::EventLoop() {
       base_.get(), message_fd_, EV_READ | EV_PERSIST,
       [](evutil_socket_t, short, void* self) { static_cast<EventLoop*>(self)->OnMessages(); },
       this));
-  heartbeat_event_.reset(
-      event_new(base_.get(), -1, EV_PERSIST, [](evutil_socket_t, short, void*) {}, nullptr));
+  heartbeat_event_.reset(event_new(
+      base_.get(), -1, EV_PERSIST, [](evutil_socket_t, short, void*) {}, nullptr));
   event_add(message_event_.get(), nullptr);
   event_add(heartbeat_event_.get(), &kHeartbeat);
 }

@@ -1,4 +1,5 @@
-// The loop of one worker on libevent: sockets, timers, deferred work, and messages from other threads.
+// The loop of one worker on libevent: sockets, timers, deferred work, and messages from other
+// threads.
 //
 //   EventLoop loop;
 //   loop.Post([&] { ... });        // from any thread: runs on the loop's thread

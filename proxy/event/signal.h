@@ -48,9 +48,11 @@ class Signal final : private Deferred {
 
     bool await_ready() const { return std::exchange(signal_.is_set_, false); }
 #if defined(__clang__)
-    [[clang::noinline]]  // clang 16 may otherwise touch the frame after the suspension (LLVM #56301)
+    [[clang::noinline]]  // clang 16 may otherwise touch the frame after the suspension (LLVM
+                         // #56301)
 #endif
-    void await_suspend(std::coroutine_handle<> waiter) {
+                         void
+                         await_suspend(std::coroutine_handle<> waiter) {
       signal_.waiter_ = waiter;
       is_waiting_ = true;
       signal_.waiting_ = this;

@@ -19,9 +19,9 @@
 #include "proxy/event/deadline_queue.h"
 #include "proxy/event/signal.h"
 #include "proxy/http/server_stream.h"
-#include "proxy/http1/chunked_decoder.h"
 #include "proxy/http1/framing.h"
 #include "proxy/http1/head_parser.h"
+#include "proxy/http1/request_reader.h"
 #include "proxy/net/output.h"
 #include "proxy/net/read_buffer.h"
 #include "proxy/net/socket.h"
@@ -46,6 +46,7 @@ struct ServerContext {
 class ServerConnection final : public net::SocketHandler,
                                public http::ServerStream,
                                public Deletable,
+                               private RequestReader::Owner,
                                private Deferred {
  public:
   // Takes the descriptor.
@@ -65,8 +66,6 @@ class ServerConnection final : public net::SocketHandler,
   } membership{*this};
 
  private:
-  friend class RequestBody;
-
   enum class State : uint8_t {
     kHead,       // waiting for a request, or in the middle of its head
     kExchange,   // a handler is at work
@@ -85,63 +84,53 @@ class ServerConnection final : public net::SocketHandler,
   void Finish(const http::HeaderList* trailers) override;
   void Abort() override;
   size_t pending_bytes() const override { return output_.pending_bytes(); }
-  Signal& drained() override;
+  Signal& drained() override { return drained_; }
   bool is_head_sent() const override { return is_head_sent_; }
   void OnInformational(int status, const http::HeaderList& headers) override;
+
+  // RequestReader::Owner
+  void SendContinue() override;
+  void OnBodyWait(bool is_waiting) override;
 
   // End of the turn: flushes what is staged and goes on to the next request.
   void RunDeferred() override;
 
-  bool Receive();
   void ParseHead();
   void BeginExchange(const RequestHead& head, const RequestFraming& framing, size_t head_bytes);
   void EndExchange();
   void Refuse(http::Reason reason, std::string_view detail);
   void AfterSend(bool is_connected);
-  void ArmReadDeadline();
   void OnReadDeadline();
+  void OnWriteDeadline() { ClientGone(); }
   void ClientGone();
-  void Linger();
   void Close(bool with_reset);
-
-  // The body of the current request, read by RequestBody.
-  struct BodyProgress {
-    BodyFraming framing;
-    uint64_t left = 0;  // of kLength
-    uint64_t received = 0;
-    bool is_done = true;
-    bool was_continue_sent = true;
-    http::Reason failure = http::Reason::kNone;
-    std::string_view failure_detail;
-  };
-  // The next piece of the body out of the buffer; consumed at the following call.
-  std::string_view TakeBodyData();
-  void ReleaseBodyData();
-  void SendContinue();
 
   const ServerContext& context_;
   net::Socket socket_;
-  net::ReadBuffer buffer_;  // the head, and what came with it
+  net::ReadBuffer buffer_;  // the head and what came with it
   net::Output output_;
   HeadProgress progress_;
   DeadlineEntry read_deadline_;
   DeadlineEntry write_deadline_;
+  // Of the current exchange; apart from the connection so that an idle one stays small.
   std::unique_ptr<http::StreamHandler> handler_;
-
-  // Of the current exchange; allocated with it so that an idle connection stays small.
-  struct Exchange;
-  std::unique_ptr<Exchange> exchange_;
+  std::unique_ptr<RequestReader> reader_;
+  Signal drained_;
 
   std::string peer_host_;
+  uint64_t answer_left_ = 0;  // of a body of known length
   State state_ = State::kHead;
+  BodyKind answer_kind_ = BodyKind::kNone;
+  uint8_t client_minor_version_ = 1;
+  bool is_head_request_ = false;
+  bool is_head_deadline_ = false;  // the header timeout of this head is armed
   bool is_head_sent_ = false;
   bool is_finished_ = false;
-  bool is_closing_ = false;  // after this exchange
+  bool is_aborted_ = false;
+  bool is_broken_ = false;     // a send failed
+  bool closes_after_ = false;  // this exchange is the last
   bool has_peer_closed_ = false;
-  bool is_chunked_answer_ = false;
-  bool is_body_forbidden_ = false;  // HEAD, 204, 304
   bool is_draining_ = false;
-  uint8_t client_minor_version_ = 1;
 };
 
 }  // namespace outrigger::http1

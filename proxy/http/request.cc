@@ -1,0 +1,17 @@
+#include "proxy/http/request.h"
+
+namespace outrigger::http {
+
+void Request::Detach(Arena& owned) {
+  for (std::string_view* view : {&method_name, &target, &authority, &peer_address, &path, &query,
+                                 &tenant, &id, &traceparent}) {
+    *view = owned.Copy(*view);
+  }
+  if (!trace_id.empty()) trace_id = owned.Copy(trace_id);
+  headers.CopyInto(owned);
+  upstream_headers.CopyInto(owned);
+  response_headers.CopyInto(owned);
+  arena = &owned;
+}
+
+}  // namespace outrigger::http

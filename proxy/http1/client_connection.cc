@@ -1,0 +1,276 @@
+#include "proxy/http1/client_connection.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <utility>
+
+namespace outrigger::http1 {
+
+using http::Chunk;
+using http::ChunkResult;
+using http::Executed;
+using http::Failure;
+using http::Phase;
+using http::Reason;
+
+namespace {
+
+constexpr HeadLimits kResponseLimits;
+
+}  // namespace
+
+ClientConnection::ClientConnection(EventLoop& loop, net::BufferPool& pool, int fd)
+    : loop_(loop),
+      pool_(pool),
+      socket_(loop, fd, *this),
+      output_(socket_, pool),
+      readable_(loop),
+      drained_(loop),
+      continued_(loop) {
+  socket_.WantWrite(true);
+}
+
+ClientConnection::~ClientConnection() = default;
+
+Task<int> ClientConnection::WaitConnected() {
+  while (is_connecting_) co_await drained_.Wait();
+  co_return socket_.is_open() ? socket_.TakeError() : ECONNRESET;
+}
+
+void ClientConnection::StartExchange(http::Method method) {
+  method_ = method;
+  progress_ = {};
+  framing_ = {};
+  decoder_.Reset();
+  left_ = 0;
+  to_skip_ = 0;
+  has_bytes_ = has_head_ = is_body_done_ = is_request_complete_ = false;
+  readable_.Clear();
+  drained_.Clear();
+  continued_.Clear();
+  ++exchanges_;
+}
+
+bool ClientConnection::Send(std::string_view data, std::string_view tail) {
+  if (is_broken_) return false;
+  if (output_.Send(data, tail)) return true;
+  // The service may have answered before it closed: reading goes on and decides.
+  is_broken_ = true;
+  readable_.Notify();
+  return false;
+}
+
+void ClientConnection::OnWritable() {
+  if (is_connecting_) {
+    is_connecting_ = false;
+    socket_.WantWrite(false);
+    drained_.NotifyFromLoop();
+    return;
+  }
+  if (!output_.OnWritable()) {
+    is_broken_ = true;
+    drained_.NotifyFromLoop();
+    readable_.Notify();
+    return;
+  }
+  if (output_.pending_bytes() == 0) drained_.NotifyFromLoop();
+}
+
+void ClientConnection::OnReadable() {
+  if (is_connecting_) {
+    OnWritable();
+    return;
+  }
+  if (idle_owner_ != nullptr) {
+    idle_owner_->OnIdleClosed(*this);
+    return;
+  }
+  Receive();
+}
+
+// The end of the stream is read in order, behind the bytes before it; here only idle connections
+// have something to do.
+void ClientConnection::OnPeerClosed() {
+  if (idle_owner_ != nullptr) {
+    idle_owner_->OnIdleClosed(*this);
+  } else if (is_connecting_) {
+    OnWritable();
+  }
+}
+
+bool ClientConnection::HasRoom() {
+  if (!buffer_.has_block() || buffer_.room() > 0) return true;
+  // Moving the bytes would invalidate what the reader holds.
+  return readable_.has_waiter() && to_skip_ == 0 && !buffer_.is_full();
+}
+
+void ClientConnection::Receive() {
+  if (!HasRoom()) {
+    socket_.PauseReading();
+    return;
+  }
+  const bool is_large = has_head_ && left_ > net::BufferPool::kSmallBytes;
+  buffer_.Prepare(pool_, is_large ? net::BlockSize::kLarge : net::BlockSize::kSmall);
+  const net::IoResult result = socket_.Receive(buffer_.room_begin(), buffer_.room());
+  switch (result.status) {
+    case net::IoStatus::kOk:
+      buffer_.Commit(result.bytes);
+      has_bytes_ = true;
+      break;
+    case net::IoStatus::kAgain:
+      if (buffer_.empty()) buffer_.Clear();
+      return;
+    case net::IoStatus::kEnd:
+      is_ended_ = true;
+      socket_.PauseReading();
+      break;
+    case net::IoStatus::kError:
+      is_ended_ = is_broken_ = true;
+      socket_.PauseReading();
+      break;
+  }
+  if (buffer_.empty()) buffer_.Clear();
+  readable_.NotifyFromLoop();
+}
+
+Failure ClientConnection::BrokenBeforeHead() const {
+  return {.reason = Reason::kUpstreamReset,
+          .phase = is_request_complete_ ? Phase::kAwaitingHead : Phase::kSending,
+          .executed = Executed::kMaybe,
+          .on_reused_connection = exchanges_ > 1 && !has_bytes_};
+}
+
+Failure ClientConnection::BodyFailure(Reason reason) const {
+  return {.reason = reason, .phase = Phase::kBody, .executed = Executed::kMaybe};
+}
+
+Task<Expected<ClientConnection::Head, Failure>> ClientConnection::ReadHead(
+    http::HeaderList& headers, http::InformationalSink* sink) {
+  for (;;) {
+    ResponseHead head;
+    const HeadResult result = buffer_.empty() ? HeadResult{}
+                                              : ParseResponseHead(buffer_.view(), progress_,
+                                                                  kResponseLimits, head, headers);
+    if (result.status == HeadStatus::kError) {
+      has_protocol_error_ = true;
+      co_return Failure{.reason = Reason::kUpstreamProtocol,
+                        .phase = Phase::kAwaitingHead,
+                        .executed = Executed::kMaybe};
+    }
+    if (result.status == HeadStatus::kIncomplete) {
+      if (is_ended_ || (is_broken_ && !socket_.is_open())) co_return BrokenBeforeHead();
+      if (buffer_.is_full()) buffer_.Grow(pool_);
+      socket_.ResumeReading();
+      co_await readable_.Wait();
+      continue;
+    }
+    const FramingError error = GetResponseFraming(method_, head, headers, framing_);
+    if (!error.ok() || head.status == 101) {
+      has_protocol_error_ = true;
+      co_return Failure{.reason = Reason::kUpstreamProtocol,
+                        .phase = Phase::kAwaitingHead,
+                        .executed = Executed::kMaybe};
+    }
+    if (head.status >= 200) {
+      has_head_ = true;
+      left_ = framing_.body.length;
+      is_body_done_ = !framing_.body.has_body();
+      to_skip_ = result.consumed;
+      continued_.Notify();
+      co_return Head{head.status, framing_};
+    }
+    if (head.status == 100) {
+      continued_.Notify();
+    } else if (sink != nullptr) {
+      sink->OnInformational(head.status, headers);
+    }
+    buffer_.Consume(result.consumed);
+    progress_ = {};
+  }
+}
+
+// The end of a chunked body usually stands right behind its last data; knowing it together with the
+// data lets both leave in one send. Only the fixed form is looked for; everything else is left to
+// the next read.
+void ClientConnection::TakeChunkedEnd(std::string_view input) {
+  constexpr std::string_view kEnd = "\r\n0\r\n\r\n";
+  if (input.substr(to_skip_) != kEnd) return;
+  const ChunkedDecoder::Step step = decoder_.Next(input.substr(to_skip_));
+  is_body_done_ = step.status == ChunkedDecoder::Status::kDone;
+  to_skip_ += step.consumed;
+}
+
+std::string_view ClientConnection::Take() {
+  buffer_.Consume(std::exchange(to_skip_, 0));
+  while (!is_body_done_ && !buffer_.empty()) {
+    const std::string_view input = buffer_.view();
+    if (framing_.body.kind == BodyKind::kUntilClose) {
+      to_skip_ = input.size();
+      return input;
+    }
+    if (framing_.body.kind == BodyKind::kLength) {
+      const std::string_view data = input.substr(0, std::min<uint64_t>(left_, input.size()));
+      left_ -= data.size();
+      is_body_done_ = left_ == 0;
+      to_skip_ = data.size();
+      return data;
+    }
+    const ChunkedDecoder::Step step = decoder_.Next(input);
+    if (step.status == ChunkedDecoder::Status::kData) {
+      to_skip_ = step.consumed;
+      TakeChunkedEnd(input);
+      return step.data;
+    }
+    buffer_.Consume(step.consumed);
+    if (step.status == ChunkedDecoder::Status::kDone) is_body_done_ = true;
+    if (step.status == ChunkedDecoder::Status::kError) {
+      has_protocol_error_ = true;
+      return {};
+    }
+  }
+  return {};
+}
+
+Task<ChunkResult> ClientConnection::ReadBody() {
+  for (;;) {
+    const std::string_view data = Take();
+    if (!data.empty() || is_body_done_) co_return Chunk{data, is_body_done_};
+    if (has_protocol_error_) co_return BodyFailure(Reason::kUpstreamProtocol);
+    if (is_ended_) {
+      if (framing_.body.kind == BodyKind::kUntilClose && !is_broken_) {
+        is_body_done_ = true;
+        co_return Chunk{{}, true};
+      }
+      co_return BodyFailure(Reason::kUpstreamReset);
+    }
+    socket_.ResumeReading();
+    co_await readable_.Wait();
+  }
+}
+
+const http::HeaderList* ClientConnection::trailers() const {
+  if (framing_.body.kind != BodyKind::kChunked || !is_body_done_) return nullptr;
+  return decoder_.trailers().empty() ? nullptr : &decoder_.trailers();
+}
+
+bool ClientConnection::is_reusable() const {
+  return has_head_ && is_body_done_ && is_request_complete_ && framing_.keep_alive && !is_ended_ &&
+         !is_broken_ && !has_protocol_error_ && buffer_.size() == to_skip_ &&
+         output_.pending_bytes() == 0 && output_.staged_bytes() == 0;
+}
+
+void ClientConnection::SetIdleOwner(IdleOwner* owner) {
+  idle_owner_ = owner;
+  if (owner == nullptr) return;
+  buffer_.Clear();
+  to_skip_ = 0;
+  socket_.ResumeReading();
+}
+
+void ClientConnection::CloseAndDelete(bool with_reset) {
+  idle_owner_ = nullptr;
+  socket_.Close(with_reset);
+  loop_.DeferDelete(std::unique_ptr<Deletable>(this));
+}
+
+}  // namespace outrigger::http1

@@ -1,0 +1,121 @@
+#include "proxy/net/listener.h"
+
+#include <event2/event.h>
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+namespace outrigger::net {
+namespace {
+
+constexpr int kBacklog = 4096;
+// Connections taken in one turn, so that a flood of them leaves time for those that are here.
+constexpr int kAcceptsPerTurn = 16;
+constexpr absl::Duration kExhaustedPause = absl::Milliseconds(100);
+
+absl::Status Failed(const char* what, const SocketAddress& address) {
+  return absl::UnavailableError(
+      fmt::format("cannot {} {}: {}", what, address.ToString(), std::strerror(errno)));
+}
+
+// A socket file that nobody listens on is a leftover of a process that died.
+bool IsStaleUnixSocket(const SocketAddress& address) {
+  const int probe = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (probe < 0) return false;
+  const bool is_refused =
+      connect(probe, address.get(), address.length()) != 0 && errno == ECONNREFUSED;
+  close(probe);
+  return is_refused;
+}
+
+}  // namespace
+
+class Listener::RetryTimer final : public Timer {
+ public:
+  RetryTimer(Loop& loop, event* event) : Timer(loop), event_(event) {}
+
+ private:
+  void OnTimer() override { event_add(event_, nullptr); }
+  event* event_;
+};
+
+absl::StatusOr<int> Listener::Open(const SocketAddress& address) {
+  const int fd = socket(address.family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  if (fd < 0) return Failed("make a socket for", address);
+  const int on = 1;
+  if (address.is_unix()) {
+    if (IsStaleUnixSocket(address)) {
+      unlink(reinterpret_cast<const sockaddr_un*>(address.get())->sun_path);
+    }
+  } else {
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
+    // Inherited by accepted sockets: one call here instead of one for each connection.
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  }
+  if (bind(fd, address.get(), address.length()) != 0 || listen(fd, kBacklog) != 0) {
+    const absl::Status failed = Failed("listen on", address);
+    close(fd);
+    return failed;
+  }
+  return fd;
+}
+
+Listener::Listener(EventLoop& loop, int fd, Callbacks callbacks)
+    : loop_(loop), fd_(fd), callbacks_(std::move(callbacks)) {
+  event_ = event_new(
+      loop.base(), fd, EV_READ | EV_PERSIST,
+      [](evutil_socket_t, short, void* self) { static_cast<Listener*>(self)->OnReadable(); }, this);
+  event_add(event_, nullptr);
+}
+
+Listener::~Listener() { Close(); }
+
+void Listener::Close() {
+  if (fd_ < 0) return;
+  retry_timer_.reset();
+  event_free(std::exchange(event_, nullptr));
+  close(std::exchange(fd_, -1));
+}
+
+SocketAddress Listener::address() const {
+  sockaddr_storage storage{};
+  socklen_t length = sizeof storage;
+  getsockname(fd_, reinterpret_cast<sockaddr*>(&storage), &length);
+  return {reinterpret_cast<sockaddr*>(&storage), length};
+}
+
+int Listener::Duplicate() const { return fcntl(fd_, F_DUPFD_CLOEXEC, 0); }
+
+void Listener::OnReadable() {
+  for (int taken = 0; taken < kAcceptsPerTurn && fd_ >= 0; ++taken) {
+    sockaddr_storage peer{};
+    socklen_t length = sizeof peer;
+    const int fd =
+        accept4(fd_, reinterpret_cast<sockaddr*>(&peer), &length, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (fd >= 0) {
+      callbacks_.on_accept(fd, {reinterpret_cast<sockaddr*>(&peer), length});
+      continue;
+    }
+    const int error = errno;
+    if (error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM) {
+      // The connection stays in the backlog; without a pause the loop would spin on it.
+      event_del(event_);
+      if (retry_timer_ == nullptr) retry_timer_ = std::make_unique<RetryTimer>(loop_, event_);
+      retry_timer_->Arm(loop_.Now() + kExhaustedPause);
+      callbacks_.on_exhausted(error);
+      return;
+    }
+    if (error != ECONNABORTED && error != EINTR) return;  // EAGAIN: no more
+  }
+}
+
+}  // namespace outrigger::net

@@ -1,0 +1,59 @@
+// Accepts connections for one worker.
+//
+//   absl::StatusOr<std::unique_ptr<Listener>> listener = Listener::Bind(loop, address, on_accept);
+//
+// Every worker binds its own socket to the address with SO_REUSEPORT, and the kernel spreads the
+// connections; a unix socket is bound once and its descriptor shared (Share). When the process runs
+// out of descriptors, accepting pauses for a moment and `on_exhausted` is told, so that running
+// requests go on (and the log says why nobody new gets in).
+//
+// One worker. Closing is final; accepted connections are not touched.
+
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "proxy/event/event_loop.h"
+#include "proxy/net/address.h"
+
+namespace outrigger::net {
+
+class Listener {
+ public:
+  struct Callbacks {
+    // Owns the descriptor, which is non-blocking.
+    std::function<void(int fd, const SocketAddress& peer)> on_accept;
+    // accept() failed for lack of descriptors or memory: errno.
+    std::function<void(int error)> on_exhausted;
+  };
+
+  // A bound, listening descriptor. Errors: name the address and what the system said.
+  static absl::StatusOr<int> Open(const SocketAddress& address);
+
+  // Takes `fd`, from Open().
+  Listener(EventLoop& loop, int fd, Callbacks callbacks);
+  ~Listener();
+  Listener(const Listener&) = delete;
+  Listener& operator=(const Listener&) = delete;
+
+  // With the port that the system chose when 0 was asked for.
+  SocketAddress address() const;
+  // A second descriptor of the same socket, for another worker.
+  int Duplicate() const;
+  void Close();
+
+ private:
+  class RetryTimer;
+  void OnReadable();
+
+  EventLoop& loop_;
+  int fd_;
+  Callbacks callbacks_;
+  event* event_ = nullptr;
+  std::unique_ptr<RetryTimer> retry_timer_;
+};
+
+}  // namespace outrigger::net
