@@ -136,8 +136,9 @@ void SseParser::Keep(std::string_view bytes) {
 
 void SseParser::ReleaseKept() {
   is_kept_reported_ = false;
-  if (kept_.capacity() > kKeptCapacity) kept_ = std::string();
-  if (joined_.capacity() > kKeptCapacity) joined_ = std::string();
+  // By swap: assigning an empty string would keep the memory.
+  if (kept_.capacity() > kKeptCapacity) std::string().swap(kept_);
+  if (joined_.capacity() > kKeptCapacity) std::string().swap(joined_);
   kept_.clear();
 }
 
