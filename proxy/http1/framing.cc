@@ -14,8 +14,8 @@ using http::HeaderList;
 using http::Method;
 using http::Reason;
 
-// The framing fields as they stand, before anything is made of them.
-struct LengthFields {
+// What the fields that control the connection say, before anything is made of it.
+struct ControlFields {
   const HeaderField* content_length = nullptr;
   const HeaderField* transfer_encoding = nullptr;
   bool is_repeated = false;
@@ -23,8 +23,9 @@ struct LengthFields {
   bool has_close = false;
   bool has_keep_alive = false;
   bool has_upgrade_option = false;
-  const HeaderField* upgrade = nullptr;
-  const HeaderField* expect = nullptr;
+  bool has_expect = false;
+  bool has_unknown_expectation = false;
+  std::string_view upgrade;
 };
 
 // Calls `visit(token)` for the members of a comma-separated list.
@@ -39,8 +40,10 @@ void ForEachToken(std::string_view list, Visit visit) {
   }
 }
 
-LengthFields Collect(const HeaderList& headers) {
-  LengthFields out;
+ControlFields Collect(const HeaderList& headers) {
+  ControlFields out;
+  bool has_upgrade = false;
+  bool has_many_upgrades = false;
   for (const HeaderField& field : headers) {
     switch (field.id) {
       case HeaderId::kContentLength:
@@ -52,10 +55,14 @@ LengthFields Collect(const HeaderList& headers) {
         out.transfer_encoding = &field;
         break;
       case HeaderId::kUpgrade:
-        out.upgrade = &field;
+        // Two of them are a list of choices; this proxy only passes on one.
+        has_many_upgrades |= has_upgrade;
+        has_upgrade = true;
+        out.upgrade = field.value;
         break;
       case HeaderId::kExpect:
-        out.expect = &field;
+        out.has_expect = true;
+        out.has_unknown_expectation |= !http::EqualsIgnoreCase(field.value, "100-continue");
         break;
       case HeaderId::kConnection:
         out.has_connection = true;
@@ -69,10 +76,11 @@ LengthFields Collect(const HeaderList& headers) {
         break;
     }
   }
+  if (has_many_upgrades) out.upgrade = {};
   return out;
 }
 
-bool KeepsAlive(int minor_version, const LengthFields& fields) {
+bool KeepsAlive(int minor_version, const ControlFields& fields) {
   if (fields.has_close) return false;
   return minor_version >= 1 || fields.has_keep_alive;
 }
@@ -97,7 +105,7 @@ FramingError CheckTransferEncoding(std::string_view value, Reason malformed, Rea
 }
 
 // The rules that requests and responses share: at most one of the two fields, once, well formed.
-FramingError ReadLength(int minor_version, const LengthFields& fields, Reason malformed,
+FramingError ReadLength(int minor_version, const ControlFields& fields, Reason malformed,
                         Reason unknown, BodyFraming& body) {
   if (fields.is_repeated) return {malformed, "framing field repeated"};
   if (fields.transfer_encoding != nullptr) {
@@ -136,10 +144,10 @@ FramingError CheckNominations(const HeaderList& headers) {
   return {};
 }
 
-std::string_view UpgradeOf(int minor_version, const LengthFields& fields) {
+std::string_view UpgradeOf(int minor_version, const ControlFields& fields) {
   // RFC 9110, 7.8: only with its connection option, and never from HTTP/1.0.
-  if (minor_version == 0 || !fields.has_upgrade_option || fields.upgrade == nullptr) return {};
-  return fields.upgrade->value;
+  if (minor_version == 0 || !fields.has_upgrade_option) return {};
+  return fields.upgrade;
 }
 
 }  // namespace
@@ -147,7 +155,7 @@ std::string_view UpgradeOf(int minor_version, const LengthFields& fields) {
 FramingError GetRequestFraming(const RequestHead& head, const HeaderList& headers,
                                RequestFraming& out) {
   out = {};
-  const LengthFields fields = Collect(headers);
+  const ControlFields fields = Collect(headers);
   FramingError error = ReadLength(head.minor_version, fields, Reason::kBadRequest,
                                   Reason::kNotImplemented, out.body);
   if (!error.ok()) return error;
@@ -158,10 +166,8 @@ FramingError GetRequestFraming(const RequestHead& head, const HeaderList& header
     error = CheckNominations(headers);
     if (!error.ok()) return error;
   }
-  if (fields.expect != nullptr && head.minor_version >= 1) {
-    if (!http::EqualsIgnoreCase(fields.expect->value, "100-continue")) {
-      return {Reason::kBadRequest, "unknown expectation"};
-    }
+  if (fields.has_expect && head.minor_version >= 1) {  // ignored in HTTP/1.0: RFC 9110, 10.1.1
+    if (fields.has_unknown_expectation) return {Reason::kBadRequest, "unknown expectation"};
     out.expects_continue = out.body.has_body();
   }
   out.keep_alive = KeepsAlive(head.minor_version, fields);
@@ -172,7 +178,7 @@ FramingError GetRequestFraming(const RequestHead& head, const HeaderList& header
 FramingError GetResponseFraming(Method method, const ResponseHead& head, const HeaderList& headers,
                                 ResponseFraming& out) {
   out = {};
-  const LengthFields fields = Collect(headers);
+  const ControlFields fields = Collect(headers);
   const FramingError error = ReadLength(head.minor_version, fields, Reason::kUpstreamProtocol,
                                         Reason::kUpstreamProtocol, out.body);
   if (!error.ok()) return error;
