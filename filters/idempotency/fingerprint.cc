@@ -1,0 +1,130 @@
+#include "filters/idempotency/fingerprint.h"
+
+#include "absl/container/inlined_vector.h"
+#include "filters/idempotency/media_type.h"
+
+namespace outrigger::idempotency {
+namespace {
+
+// Typical media types fit without malloc.
+using Text = absl::InlinedVector<char, 120>;
+
+void Append(Text& text, std::string_view part) {
+  text.insert(text.end(), part.begin(), part.end());
+}
+
+void AppendLowerCase(Text& text, std::string_view part) {
+  for (char c : part) text.push_back(c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c);
+}
+
+// What of the Content-Type takes part in the comparison.
+Text CanonicalMediaType(const MediaType& type, bool without_boundary) {
+  Text text;
+  AppendLowerCase(text, type.essence());
+  if (!without_boundary) {
+    // Parameters as sent: `charset` and `profile` may change what the body means.
+    const size_t semicolon = type.value().find(';');
+    if (semicolon != std::string_view::npos) Append(text, type.value().substr(semicolon));
+    return text;
+  }
+  MediaType::Parameters parameters = type.parameters();
+  while (parameters.Next()) {
+    if (http::EqualsIgnoreCase(parameters.name(), "boundary")) continue;
+    Append(text, ";");
+    AppendLowerCase(text, parameters.name());
+    Append(text, "=");
+    Append(text, View(LittleEndian(parameters.value().size())));
+    Append(text, parameters.value());
+  }
+  return text;
+}
+
+// FNV-1a. Short and fast is enough: these hashes name a difference, they do not decide.
+uint64_t ShortHash(std::string_view text) {
+  uint64_t hash = 0xcbf29ce484222325;
+  for (char c : text) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3;
+  return hash ^ hash >> 32;
+}
+
+void UpdatePrefixed(Sha256& hash, std::string_view text) {
+  hash.Update(View(LittleEndian(text.size())));
+  hash.Update(text);
+}
+
+}  // namespace
+
+std::string_view RequestPartName(RequestPart part) {
+  switch (part) {
+    case RequestPart::kMethod:
+      return "method";
+    case RequestPart::kPath:
+      return "path";
+    case RequestPart::kMediaType:
+      return "media type";
+    case RequestPart::kBody:
+      return "body";
+  }
+  return {};
+}
+
+std::optional<RequestPart> FindDifference(const FingerprintHead& a, const FingerprintHead& b) {
+  if (a.method != b.method) return RequestPart::kMethod;
+  if (a.path != b.path) return RequestPart::kPath;
+  if (a.media_type != b.media_type) return RequestPart::kMediaType;
+  return std::nullopt;
+}
+
+std::optional<RequestPart> FindDifference(const Fingerprint& a, const Fingerprint& b) {
+  if (a.digest == b.digest) return std::nullopt;
+  return FindDifference(a.head, b.head).value_or(RequestPart::kBody);
+}
+
+Fingerprinter::Fingerprinter(std::string_view method, std::string_view target,
+                             std::string_view content_type) {
+  const MediaType type(content_type);
+  const std::optional<std::string_view> boundary = FindBoundary(content_type);
+  if (boundary.has_value()) boundary_.emplace(*boundary);
+  const Text canonical = CanonicalMediaType(type, boundary.has_value());
+  const std::string_view media_type(canonical.data(), canonical.size());
+
+  head_.method = static_cast<uint8_t>(ShortHash(method));
+  head_.path = static_cast<uint32_t>(ShortHash(target));
+  head_.media_type = static_cast<uint32_t>(ShortHash(media_type));
+  UpdatePrefixed(hash_, method);
+  UpdatePrefixed(hash_, target);
+  UpdatePrefixed(hash_, media_type);
+}
+
+void Fingerprinter::Update(std::string_view body) {
+  const auto bytes = [this](std::string_view part) {
+    hash_.Update(part);
+    segment_bytes_ += part.size();
+  };
+  if (!boundary_.has_value()) return bytes(body);
+  boundary_->Update(body, bytes, [this] {
+    HashSegmentEnd();
+    ++delimiters_;
+  });
+}
+
+// Lengths follow their bytes, because a streamed part's length is known only at its end. Read from
+// the back, the sequence has one meaning all the same.
+void Fingerprinter::HashSegmentEnd() {
+  hash_.Update(View(LittleEndian(segment_bytes_)));
+  segment_bytes_ = 0;
+}
+
+Fingerprint Fingerprinter::Finish() {
+  if (boundary_.has_value()) {
+    boundary_->Finish([this](std::string_view part) {
+      hash_.Update(part);
+      segment_bytes_ += part.size();
+    });
+  }
+  HashSegmentEnd();
+  // The count, with one bit that keeps exact and multipart bodies apart.
+  hash_.Update(View(LittleEndian(delimiters_ << 1 | (boundary_.has_value() ? 1 : 0))));
+  return {hash_.Finish(), head_};
+}
+
+}  // namespace outrigger::idempotency
