@@ -15,11 +15,6 @@
 namespace outrigger {
 namespace {
 
-constexpr size_t kStep = 64;
-constexpr size_t kClasses = 64;
-// Of each class, per thread: enough for a burst, bounded so that a burst's memory goes back.
-constexpr unsigned kMaxKept = 256;
-
 #ifndef NDEBUG
 std::atomic<long> live_blocks{0};
 void Count(long delta) { live_blocks.fetch_add(delta, std::memory_order_relaxed); }
@@ -28,6 +23,11 @@ void Count(long) {}
 #endif
 
 #ifndef OUTRIGGER_ASAN
+constexpr size_t kStep = 64;
+constexpr size_t kClasses = 64;
+// Of each class, per thread: enough for a burst, bounded so that a burst's memory goes back.
+constexpr unsigned kMaxKept = 256;
+
 struct FreeBlock {
   FreeBlock* next;
 };
@@ -51,9 +51,9 @@ struct FreeLists {
 };
 
 thread_local FreeLists free_lists;
-#endif
 
 constexpr size_t ClassOf(size_t bytes) { return (bytes - 1) / kStep; }
+#endif
 
 }  // namespace
 
