@@ -125,8 +125,7 @@ void Connection::Process() {
   while (fd_ >= 0 && !is_lingering_ && (!playing_.has_value() || answered_early_)) {
     if (parser_.state() == RequestParser::State::kDone) {
       if (playing_.has_value()) break;  // answered early, and the answer is still going out
-      parser_.Reset();
-      has_seen_head_ = answered_early_ = false;
+      ResetParser();
     }
     if (in_used_ == in_.size()) break;
     const bool had_started = parser_.started();
@@ -137,7 +136,8 @@ void Connection::Process() {
     }
     if (!has_seen_head_ && parser_.state() != RequestParser::State::kHead) OnHead();
     if (fd_ >= 0 && parser_.state() == RequestParser::State::kDone && !answered_early_) OnRequest();
-    if (fd_ >= 0 && !playing_.has_value() && !had_started && parser_.started()) ArmIdle();
+    const bool reads_request = fd_ >= 0 && !is_lingering_ && !playing_.has_value();
+    if (reads_request && !had_started && parser_.started()) ArmIdle();
   }
   if (in_used_ == in_.size()) {
     in_.clear();
@@ -146,6 +146,11 @@ void Connection::Process() {
     in_.erase(0, std::exchange(in_used_, 0));
   }
   if (fd_ >= 0 && in_.size() - in_used_ < kMaxInput) WantRead(true);
+}
+
+void Connection::ResetParser() {
+  parser_.Reset();
+  has_seen_head_ = answered_early_ = false;
 }
 
 void Connection::OnHead() {
@@ -395,6 +400,7 @@ void Connection::OnFlushed() {
       return;
     case After::kNextRequest:
       if (closes) return Linger();
+      if (parser_.state() == RequestParser::State::kDone) ResetParser();
       return ArmIdle();
     case After::kClose:
       return Linger();

@@ -87,6 +87,7 @@ class Connection {
   void Read();
   // Feeds the parser and starts answers until there is nothing to do without more input.
   void Process();
+  void ResetParser();
   void OnHead();
   void OnRequest();
   void OnBadRequest();
