@@ -51,8 +51,8 @@ class Signal final : private Deferred {
     [[clang::noinline]]  // clang 16 may otherwise touch the frame after the suspension (LLVM
                          // #56301)
 #endif
-                         void
-                         await_suspend(std::coroutine_handle<> waiter) {
+    void
+    await_suspend(std::coroutine_handle<> waiter) {
       signal_.waiter_ = waiter;
       is_waiting_ = true;
       signal_.waiting_ = this;
@@ -79,6 +79,17 @@ class Signal final : private Deferred {
   std::coroutine_handle<> waiter_;
   Awaiter* waiting_ = nullptr;
   bool is_set_ = false;
+};
+
+// Notifies a signal at a point in time, for waits that must not last for ever.
+class SignalTimer final : public Timer {
+ public:
+  SignalTimer(Loop& loop, Signal& signal) : Timer(loop), signal_(signal) {}
+
+ private:
+  void OnTimer() override { signal_.NotifyFromLoop(); }
+
+  Signal& signal_;
 };
 
 }  // namespace outrigger

@@ -3,8 +3,9 @@
 //   Response& response = result.value();
 //   response.Hold(std::make_unique<PermitLease>(std::move(permit)));   // until the body's end
 //
-// Views in `headers` point into memory that the body or a held lease keeps alive (the upstream
-// connection's buffer, an arena), so head and body are used together. Whatever must last until the
+// Views in `headers` point into memory that the body or a held lease keeps alive until the first
+// Read() of the body; who reads before passing the response on copies them first
+// (HeaderList::CopyInto). Whatever must last until the
 // end of the stream is held as a Lease: the driver calls OnStreamEnd() when the last byte was
 // handed to the client, with how the stream ended; a lease destroyed without that was abandoned
 // (client gone, attempt discarded). Leases are destroyed in reverse order of Hold(), before the
@@ -33,6 +34,8 @@ enum class StreamOutcome : uint8_t {
   kClientGone,
 };
 
+enum class StreamError : uint8_t { kNone, kThrottled, kServer, kInvalid };
+
 class Lease : public Pooled {
  public:
   virtual ~Lease() = default;
@@ -51,12 +54,17 @@ class Response {
 
   int status = 0;
   HeaderList headers;
-  std::unique_ptr<Body> body;           // null: no body
+  // The body, or, when `has_body` is false, only what keeps the views in `headers` alive.
+  std::unique_ptr<Body> body;
+  bool has_body = false;
   std::optional<uint64_t> body_length;  // unset: not known before its end
+  bool is_framed = true;                // false: the body ends by closing, so its end proves little
   // kNone: from upstream. Otherwise the proxy made it, and why.
   Reason reason = Reason::kNone;
   // Set for text/event-stream from upstream; owned by the body.
   const StreamState* stream = nullptr;
+  // The status was made from an error event that came before any content (RT-5).
+  StreamError stream_error = StreamError::kNone;
 
   void Hold(std::unique_ptr<Lease> lease) {
     lease->next_ = std::move(leases_);

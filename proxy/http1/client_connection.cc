@@ -253,6 +253,14 @@ const http::HeaderList* ClientConnection::trailers() const {
   return decoder_.trailers().empty() ? nullptr : &decoder_.trailers();
 }
 
+void ClientConnection::AbortExchange() {
+  is_broken_ = is_ended_ = true;
+  buffer_.Clear();
+  to_skip_ = 0;
+  socket_.Close(/*with_reset=*/true);
+  readable_.Notify();
+}
+
 bool ClientConnection::is_reusable() const {
   return has_head_ && is_body_done_ && is_request_complete_ && framing_.keep_alive && !is_ended_ &&
          !is_broken_ && !has_protocol_error_ && buffer_.size() == to_skip_ &&

@@ -71,8 +71,13 @@ class ClientConnection final : public net::SocketHandler, public Deletable {
   Signal& continued() { return continued_; }
   bool has_final_head() const { return has_head_; }
 
+  // Gives up the exchange: the waiting ReadHead() or ReadBody() fails.
+  void AbortExchange();
+
   // After the body's end: whether another exchange may follow.
   bool is_reusable() const;
+  // The response was read to its end, or nothing was asked yet.
+  bool is_exchange_over() const { return exchanges_ == 0 || (has_head_ && is_body_done_); }
   uint64_t exchanges() const { return exchanges_; }
 
   // Idle in a pool from now on, or (null) taken out of it.

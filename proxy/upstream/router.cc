@@ -1,0 +1,209 @@
+#include "proxy/upstream/router.h"
+
+#include <utility>
+
+#include "proxy/coro/abortable.h"
+#include "proxy/http1/serializer.h"
+#include "proxy/upstream/endpoint.h"
+#include "proxy/upstream/upstream_headers.h"
+
+namespace outrigger::upstream {
+
+using http::ChunkResult;
+using http::Executed;
+using http::Failure;
+using http::HeaderId;
+using http::Phase;
+using http::Reason;
+using http::Request;
+using http::Response;
+using http::Result;
+using http1::BodyFraming;
+using http1::BodyKind;
+using http1::ClientConnection;
+
+namespace {
+
+// How long a service may leave `Expect: 100-continue` unanswered before the body is sent anyway
+// (RFC 9110, 10.1.1 asks not to wait for ever).
+constexpr absl::Duration kContinueWait = absl::Seconds(1);
+
+// What an attempt holds: the connection, and the pump of a body that is still being sent. The pump
+// goes first.
+struct Exchange {
+  ConnectionLease lease;
+  Task<void> pump;
+  std::optional<Failure> pump_failure;
+
+  ~Exchange() { pump.Reset(); }
+};
+
+class ResponseBody final : public http::Body {
+ public:
+  explicit ResponseBody(std::unique_ptr<Exchange> exchange) : exchange_(std::move(exchange)) {}
+
+  Task<ChunkResult> Read() override { return exchange_->lease.connection().ReadBody(); }
+  const http::HeaderList* trailers() const override {
+    return exchange_->lease.connection().trailers();
+  }
+
+ private:
+  std::unique_ptr<Exchange> exchange_;
+};
+
+BodyFraming FramingOf(const Request& request) {
+  if (request.body == nullptr) {
+    // A length of zero that the client stated is stated again: some services ask for it.
+    const bool states_zero = request.body_length.has_value();
+    return states_zero ? BodyFraming{BodyKind::kLength, 0} : BodyFraming{};
+  }
+  if (request.body_length.has_value()) return {BodyKind::kLength, *request.body_length};
+  return {BodyKind::kChunked, 0};
+}
+
+bool SendPiece(ClientConnection& connection, BodyKind kind, std::string_view data) {
+  if (kind == BodyKind::kLength) return connection.Send(data);
+  if (data.empty()) return true;
+  char* at = connection.output().Reserve(http1::kMaxChunkHeaderBytes);
+  http1::ByteSink sink{at, at + http1::kMaxChunkHeaderBytes};
+  (void)http1::WriteChunkHeader(sink, data.size());  // the room is there
+  connection.output().Commit(static_cast<size_t>(sink.at - at));
+  return connection.Send(data, http1::kChunkEnd);
+}
+
+bool SendEnd(ClientConnection& connection, BodyKind kind, const http::HeaderList* trailers) {
+  if (kind == BodyKind::kLength) return true;
+  static const http::HeaderList kNoTrailers;
+  const http::HeaderList& fields = trailers != nullptr ? *trailers : kNoTrailers;
+  const size_t room = http1::MaxHeadBytes(std::string_view(), fields, {});
+  char* at = connection.output().Reserve(room);
+  http1::ByteSink sink{at, at + room};
+  if (http1::WriteLastChunk(sink, fields) != http1::WriteResult::kOk) return false;
+  connection.output().Commit(static_cast<size_t>(sink.at - at));
+  return connection.Send({});
+}
+
+// Sends the body beside the wait for the answer. Failures of the connection are left to the reader
+// of the answer; a body that fails ends the attempt, because the service would wait for the rest.
+Task<void> PumpBody(EventLoop& loop, Request& request, Exchange& exchange, BodyKind kind,
+                    bool waits_for_continue) {
+  ClientConnection& connection = exchange.lease.connection();
+  if (waits_for_continue) {
+    SignalTimer give_up(loop, connection.continued());
+    give_up.Arm(loop.Now() + kContinueWait);
+    co_await connection.continued().Wait();
+    if (connection.has_final_head()) co_return;
+  }
+  for (;;) {
+    ChunkResult chunk = co_await request.body->Read();
+    if (!chunk.ok()) {
+      exchange.pump_failure = chunk.error();
+      connection.AbortExchange();
+      co_return;
+    }
+    request.record.request_bytes += chunk->data.size();
+    if (!SendPiece(connection, kind, chunk->data)) co_return;
+    if (chunk->is_last) break;
+    while (connection.output().pending_bytes() > 0) co_await connection.drained().Wait();
+  }
+  if (!SendEnd(connection, kind, request.body->trailers())) co_return;
+  while (connection.output().pending_bytes() > 0) co_await connection.drained().Wait();
+  connection.SetRequestComplete();
+}
+
+}  // namespace
+
+Task<Result> Router::Call(Request& request, chain::Next) {
+  while (!request.dispatch_hooks.empty()) {
+    http::DispatchHook& hook = request.dispatch_hooks.front();
+    hook.Unlink();
+    std::optional<Failure> refused = co_await hook.BeforeDispatch(request);
+    if (refused.has_value()) co_return *refused;
+  }
+  ++request.record.attempts;
+  Result result = co_await Attempt(request, false);
+  const bool may_run_twice = request.effects != http::Effects::kUnsafe;
+  if (!result.ok() && result.error().on_reused_connection && may_run_twice &&
+      (request.body == nullptr || request.body->Peek().has_value())) {
+    Result second = co_await Attempt(request, true);
+    co_return second;
+  }
+  co_return result;
+}
+
+Task<Result> Router::Attempt(Request& request, bool must_be_new) {
+  request.record.upstream_started = loop_.PreciseNow();
+  request.record.upstream_head = MonoTime();
+  request.record.upstream_status = 0;
+  const Upstream::Need need{.must_be_new = must_be_new,
+                            .may_run_twice = request.effects != http::Effects::kUnsafe};
+  Expected<ConnectionLease, Failure> lease = co_await upstream_.Connect(need);
+  if (!lease.ok()) co_return lease.error();
+  auto exchange = std::make_unique<Exchange>();
+  exchange->lease = std::move(lease).value();
+  ClientConnection& connection = exchange->lease.connection();
+  if (observer_ != nullptr && connection.exchanges() == 0) {
+    observer_->OnConnected(loop_.PreciseNow() - request.record.upstream_started);
+  }
+
+  connection.StartExchange(request.method);
+  const BodyFraming framing = FramingOf(request);
+  const std::optional<std::string_view> whole =
+      request.body != nullptr ? request.body->Peek() : std::optional<std::string_view>("");
+  const bool waits_for_continue = request.expects_continue && !whole.has_value();
+  http::HeaderList fields;
+  BuildUpstreamHeaders(request, loop_.Now(), waits_for_continue, fields);
+  const http1::RequestLine line{request.method_name, request.target, {}};
+  const size_t room = http1::MaxHeadBytes(line, fields, {});
+  char* at = connection.output().Reserve(room);
+  http1::ByteSink sink{at, at + room};
+  if (http1::WriteRequestHead(sink, line, fields, framing, {}) != http1::WriteResult::kOk) {
+    co_return Failure{.reason = Reason::kBadRequest};
+  }
+  connection.output().Commit(static_cast<size_t>(sink.at - at));
+  request.was_dispatched = true;
+  if (whole.has_value()) {
+    request.record.request_bytes = whole->size();
+    connection.SetRequestComplete();
+    connection.Send(*whole);
+  } else {
+    connection.Send({});
+    request.record.request_bytes = 0;
+    exchange->pump = PumpBody(loop_, request, *exchange, framing.kind, waits_for_continue);
+    exchange->pump.Start();
+  }
+
+  Response response;
+  Expected<ClientConnection::Head, Failure> head =
+      co_await connection.ReadHead(response.headers, request.informational);
+  if (exchange->pump_failure.has_value()) {
+    Failure failure = *exchange->pump_failure;
+    failure.executed = Executed::kMaybe;
+    co_return failure;
+  }
+  if (!head.ok()) co_return head.error();
+  request.record.upstream_head = loop_.PreciseNow();
+  request.record.upstream_status = head->status;
+  if (observer_ != nullptr) {
+    observer_->OnHead(request.record.upstream_head - request.record.upstream_started);
+  }
+  upstream_.shared().last_byte_nanos.store(request.record.upstream_head.nanos(),
+                                           std::memory_order_relaxed);
+  if (const http::HeaderField* keep_alive = response.headers.Find(HeaderId::kKeepAlive)) {
+    exchange->lease.endpoint().idle_limit().OnKeepAliveHeader(keep_alive->value);
+  }
+  StripResponseHeaders(response.headers);
+  response.status = head->status;
+  response.is_framed = head->framing.body.kind != BodyKind::kUntilClose;
+  if (head->framing.body.kind == BodyKind::kLength) {
+    response.body_length = head->framing.body.length;
+  } else if (!head->framing.body.has_body()) {
+    response.body_length = head->framing.declared_length;
+  }
+  // Also without a body: the head's views live as long as the connection is held.
+  response.body = std::make_unique<ResponseBody>(std::move(exchange));
+  response.has_body = head->framing.body.has_body();
+  co_return response;
+}
+
+}  // namespace outrigger::upstream

@@ -1,0 +1,43 @@
+// The end of every chain: takes a connection to the upstream, sends the request, waits for the head
+// of the answer, and hands out its body as it comes.
+//
+// The request's body is sent in the same piece as its head when it is in memory, else by a pump
+// that runs beside the wait for the answer, so that an early answer is seen at once. With `Expect:
+// 100-continue` the pump waits for the service's word (PR-10).
+//
+// A kept-alive connection that turns out to be closed before any byte of the answer costs one free
+// second try on a new connection, when the request may run twice and its body is still at hand
+// (B0.2); everything else is a Failure for the filters outside. Dropping the result, or the task,
+// resets the connection unless the answer was read to its end. One worker.
+
+#pragma once
+
+#include "proxy/chain/filter.h"
+#include "proxy/upstream/upstream.h"
+
+namespace outrigger::upstream {
+
+// Told of every attempt's outcome, for metrics.
+class RouterObserver {
+ public:
+  virtual ~RouterObserver() = default;
+  virtual void OnConnected(absl::Duration /*took*/) {}
+  virtual void OnHead(absl::Duration /*since_start*/) {}
+};
+
+class Router final : public chain::Filter {
+ public:
+  Router(EventLoop& loop, Upstream& upstream, RouterObserver* observer)
+      : loop_(loop), upstream_(upstream), observer_(observer) {}
+
+  Task<http::Result> Call(http::Request& request, chain::Next next) override;
+
+ private:
+  Task<http::Result> Attempt(http::Request& request, bool must_be_new);
+
+  EventLoop& loop_;
+  Upstream& upstream_;
+  RouterObserver* observer_;
+};
+
+}  // namespace outrigger::upstream

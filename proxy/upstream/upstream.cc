@@ -1,0 +1,151 @@
+#include "proxy/upstream/upstream.h"
+
+#include <utility>
+
+#include "absl/container/inlined_vector.h"
+#include "proxy/coro/abortable.h"
+#include "proxy/upstream/endpoint.h"
+
+namespace outrigger::upstream {
+
+using http::Executed;
+using http::Failure;
+using http::Phase;
+using http::Reason;
+using http1::ClientConnection;
+
+ConnectionLease::ConnectionLease(ConnectionLease&& other) noexcept
+    : upstream_(std::exchange(other.upstream_, nullptr)),
+      endpoint_(other.endpoint_),
+      connection_(std::exchange(other.connection_, nullptr)) {}
+
+ConnectionLease& ConnectionLease::operator=(ConnectionLease&& other) noexcept {
+  if (this != &other) {
+    Release();
+    upstream_ = std::exchange(other.upstream_, nullptr);
+    endpoint_ = other.endpoint_;
+    connection_ = std::exchange(other.connection_, nullptr);
+  }
+  return *this;
+}
+
+void ConnectionLease::Release() {
+  if (upstream_ == nullptr) return;
+  std::exchange(upstream_, nullptr)->Return(*endpoint_, std::exchange(connection_, nullptr));
+}
+
+Upstream::Upstream(EventLoop& loop, net::BufferPool& pool, Random& random, UpstreamOptions options,
+                   std::shared_ptr<SharedUpstreamState> shared)
+    : loop_(loop),
+      pool_(pool),
+      random_(random),
+      options_(std::move(options)),
+      shared_(std::move(shared)) {
+  for (const UpstreamOptions::EndpointOptions& endpoint : options_.endpoints) {
+    endpoints_.push_back(std::make_unique<EndpointState>(loop_, options_, endpoint));
+  }
+}
+
+Upstream::~Upstream() = default;
+
+EndpointState* Upstream::Pick() {
+  const MonoTime now = loop_.Now();
+  // The usual case is one endpoint, which is never ejected.
+  if (endpoints_.size() == 1) return endpoints_[0]->has_address() ? endpoints_[0].get() : nullptr;
+
+  absl::InlinedVector<EndpointState*, 8> usable;
+  EndpointState* ejected = nullptr;
+  for (const std::unique_ptr<EndpointState>& endpoint : endpoints_) {
+    if (!endpoint->has_address()) continue;
+    if (endpoint->is_ejected(now)) {
+      ejected = endpoint.get();
+    } else {
+      usable.push_back(endpoint.get());
+    }
+  }
+  if (usable.empty()) return ejected;
+  if (options_.balance == Balance::kRoundRobin || usable.size() == 1) {
+    return usable[next_++ % usable.size()];
+  }
+  EndpointState* first = usable[random_.Below(usable.size())];
+  EndpointState* second = usable[random_.Below(usable.size())];
+  return second->in_flight < first->in_flight ? second : first;
+}
+
+Task<Expected<ConnectionLease, Failure>> Upstream::Connect(Need need) {
+  // Counted before the test, so that two workers cannot both take the last slot.
+  const int64_t in_flight = shared_->in_flight.fetch_add(1, std::memory_order_relaxed);
+  if (options_.max_requests.has_value() && in_flight >= *options_.max_requests) {
+    shared_->in_flight.fetch_sub(1, std::memory_order_relaxed);
+    co_return Failure{.reason = Reason::kConcurrency};
+  }
+  EndpointState* endpoint = Pick();
+  if (endpoint == nullptr) {
+    shared_->in_flight.fetch_sub(1, std::memory_order_relaxed);
+    co_return Failure{.reason = Reason::kNoHealthyUpstream, .phase = Phase::kConnect};
+  }
+  ++endpoint->in_flight;
+  ConnectionLease lease(*this, *endpoint);
+  if (!need.must_be_new) {
+    lease.connection_ = endpoint->TakeIdle(need.may_run_twice);
+    if (lease.connection_ != nullptr) co_return lease;
+  }
+
+  const Failure failed{.reason = Reason::kConnectFail, .phase = Phase::kConnect};
+  const int fd = net::StartConnect(endpoint->NextAddress());
+  if (fd < 0) {
+    endpoint->OnConnectResult(false, loop_.Now());
+    co_return failed;
+  }
+  lease.connection_ = new ClientConnection(loop_, pool_, fd);
+  Abortable<int> connecting(lease.connection_->WaitConnected());
+  DeadlineEntry deadline([&connecting] { connecting.Abort(); });
+  endpoint->connect_timeouts().Arm(deadline);
+  const std::optional<int> error = co_await connecting;
+  const bool is_connected = error.has_value() && *error == 0;
+  endpoint->OnConnectResult(is_connected, loop_.Now());
+  if (!is_connected) co_return failed;
+  co_return lease;
+}
+
+void Upstream::Return(EndpointState& endpoint, ClientConnection* connection) {
+  --endpoint.in_flight;
+  shared_->in_flight.fetch_sub(1, std::memory_order_relaxed);
+  if (connection == nullptr) return;
+  if (connection->is_reusable()) {
+    endpoint.PutIdle(*connection);
+  } else {
+    // An exchange that was cut short is ended by a reset, so that the service stops at once.
+    connection->CloseAndDelete(/*with_reset=*/!connection->is_exchange_over());
+  }
+}
+
+void Upstream::SetAddresses(size_t endpoint, std::vector<net::SocketAddress> addresses) {
+  endpoints_[endpoint]->SetAddresses(std::move(addresses));
+}
+
+size_t Upstream::idle_connections() const {
+  size_t count = 0;
+  for (const std::unique_ptr<EndpointState>& endpoint : endpoints_) count += endpoint->idle_count();
+  return count;
+}
+
+size_t Upstream::active_connections() const {
+  size_t count = 0;
+  for (const std::unique_ptr<EndpointState>& endpoint : endpoints_) count += endpoint->in_flight;
+  return count;
+}
+
+size_t Upstream::ejected_endpoints() const {
+  size_t count = 0;
+  for (const std::unique_ptr<EndpointState>& endpoint : endpoints_) {
+    count += endpoint->is_ejected(loop_.Now()) ? 1 : 0;
+  }
+  return count;
+}
+
+void Upstream::CloseIdle() {
+  for (const std::unique_ptr<EndpointState>& endpoint : endpoints_) endpoint->CloseIdle();
+}
+
+}  // namespace outrigger::upstream

@@ -1,0 +1,127 @@
+// A service behind the proxy as one worker sees it: its endpoints, the connections kept to them,
+// and which endpoint the next attempt goes to.
+//
+//   Expected<ConnectionLease, Failure> lease = co_await upstream.Connect({.must_be_new = false});
+//   lease->connection() ...
+//
+// Connect() picks an endpoint (least requests in flight by two random choices, or round robin),
+// reuses the connection used last, or makes a new one within the connect timeout. A failed connect
+// ejects the endpoint for 1 s, doubling to 30 s, never the last one (semantics TO-9, RU-3).
+// Requests that may not run twice reuse only connections idle for less than half a second.
+//
+// One worker; the limit of concurrent requests is shared by all (LM-7). An Upstream outlives the
+// leases on it.
+
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "proxy/base/random.h"
+#include "proxy/event/deadline_queue.h"
+#include "proxy/http1/client_connection.h"
+#include "proxy/net/address.h"
+#include "proxy/upstream/idle_limit.h"
+
+namespace outrigger::upstream {
+
+enum class Balance : uint8_t { kLeastRequest, kRoundRobin };
+
+struct UpstreamOptions {
+  struct EndpointOptions {
+    net::Endpoint endpoint;
+    absl::Duration connect_timeout = absl::Milliseconds(300);
+  };
+
+  std::string name;
+  std::vector<EndpointOptions> endpoints;
+  Balance balance = Balance::kLeastRequest;
+  std::optional<int64_t> max_requests;
+  absl::Duration keepalive_idle = absl::Seconds(3);
+  size_t keepalive_max = 256;
+};
+
+// Shared by the workers: lock-free counters.
+struct SharedUpstreamState {
+  std::atomic<int64_t> in_flight{0};
+  // When a byte last came from the service; tells a busy one from a dead one (HL-5).
+  std::atomic<int64_t> last_byte_nanos{0};
+};
+
+class Upstream;
+class EndpointState;
+
+// A connection for one exchange. Given back on destruction: kept when it can serve another request,
+// else closed, by reset when the exchange was not over.
+class ConnectionLease {
+ public:
+  ConnectionLease() = default;
+  ConnectionLease(ConnectionLease&& other) noexcept;
+  ConnectionLease& operator=(ConnectionLease&& other) noexcept;
+  ~ConnectionLease() { Release(); }
+
+  http1::ClientConnection& connection() const { return *connection_; }
+  EndpointState& endpoint() const { return *endpoint_; }
+  bool is_reused() const { return connection_->exchanges() > 0; }
+  void Release();
+
+ private:
+  friend class Upstream;
+  ConnectionLease(Upstream& upstream, EndpointState& endpoint)
+      : upstream_(&upstream), endpoint_(&endpoint) {}
+
+  Upstream* upstream_ = nullptr;
+  EndpointState* endpoint_ = nullptr;
+  http1::ClientConnection* connection_ = nullptr;
+};
+
+class Upstream {
+ public:
+  struct Need {
+    bool must_be_new = false;
+    bool may_run_twice = true;  // else only a connection used a moment ago
+  };
+
+  Upstream(EventLoop& loop, net::BufferPool& pool, Random& random, UpstreamOptions options,
+           std::shared_ptr<SharedUpstreamState> shared);
+  ~Upstream();
+  Upstream(const Upstream&) = delete;
+  Upstream& operator=(const Upstream&) = delete;
+
+  // Failures: concurrency (LM-7), no_healthy_upstream (no address is known), connect_fail.
+  Task<Expected<ConnectionLease, http::Failure>> Connect(Need need);
+
+  // Addresses of an endpoint whose name was resolved; empty: the name is not known (any more).
+  void SetAddresses(size_t endpoint, std::vector<net::SocketAddress> addresses);
+  const std::string& name() const { return options_.name; }
+  const UpstreamOptions& options() const { return options_; }
+  SharedUpstreamState& shared() { return *shared_; }
+
+  // For metrics.
+  size_t idle_connections() const;
+  size_t active_connections() const;
+  size_t ejected_endpoints() const;
+  // Closes every idle connection.
+  void CloseIdle();
+
+ private:
+  friend class ConnectionLease;
+  friend class EndpointState;
+
+  EndpointState* Pick();
+  void Return(EndpointState& endpoint, http1::ClientConnection* connection);
+
+  EventLoop& loop_;
+  net::BufferPool& pool_;
+  Random& random_;
+  const UpstreamOptions options_;
+  std::shared_ptr<SharedUpstreamState> shared_;
+  std::vector<std::unique_ptr<EndpointState>> endpoints_;
+  size_t next_ = 0;
+};
+
+}  // namespace outrigger::upstream
