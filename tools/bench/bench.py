@@ -131,13 +131,19 @@ class Bench:
         self.loader = Loader(programs.load, self.cpus["load"], options.rate, options.authorization)
 
     def run_counts(self, names):
-        rounds.progress("counting instructions, system calls and mallocs")
+        """Returns (checks, problems)."""
         counter = counts.Counter(self.processes, self.loader, self.settings, self.cpus["proxy"])
-        checks = counts.check_floor(counter) if "relay" in names else []
+        checks, problems = [], []
         for name in names:
-            if name.startswith("outrigger"):
-                checks += counts.check_counts(counter, name, peers.TITLES[name])
-        return checks
+            if name != "relay" and not name.startswith("outrigger"):
+                continue
+            rounds.progress(f"counting instructions, system calls and mallocs: {name}")
+            try:
+                checks += counts.check_floor(counter) if name == "relay" else \
+                    counts.check_counts(counter, name, peers.TITLES[name])
+            except ProcessFailed as failure:
+                problems.append(f"counts of {peers.TITLES[name]}: {failure}")
+        return checks, problems
 
     def run_rounds(self, names):
         options = self.options
@@ -150,21 +156,34 @@ class Bench:
             min(options.seconds, 0.5), workloads)
         for peer in running:
             if peer.name == "outrigger" and "keyed" in options.workloads:
-                problem = rounds.verify_recording(self.loader, peer, self.upstream_port)
-                problems += [problem] if problem else []
+                problem = self._verify_recording(peer)
+                if problem:
+                    problems.append(problem)
+                    samples["keyed"]["outrigger"] = [None] * options.rounds
             self.processes.stop(peer.process)
         return samples, other_load, problems
 
+    def _verify_recording(self, peer):
+        try:
+            return rounds.verify_recording(self.loader, peer, self.upstream_port)
+        except ProcessFailed as failure:
+            return f"{peer.title}, verifying the recording: {failure}"
+
     def run_footprint(self, names):
-        rounds.progress("memory and start-up")
+        """Returns (memory, start, problems)."""
         settings = dataclasses.replace(self.settings, is_roomy=False)
-        memory, start = {}, {}
+        times = 5 if self.options.quick else 11
+        cpu = self.cpus["proxy"]
+        memory, start, problems = {}, {}, []
+        rounds.progress("memory and start-up")
         for name in names:
-            memory[name] = footprint.measure_memory(self.processes, self.loader, settings, name,
-                                                    self.cpus["proxy"])
-            start[name] = footprint.measure_start(self.processes, settings, name,
-                                                  self.cpus["proxy"], 5 if self.options.quick else 11)
-        return memory, start
+            try:
+                memory[name] = footprint.measure_memory(self.processes, self.loader, settings,
+                                                        name, cpu)
+                start[name] = footprint.measure_start(self.processes, settings, name, cpu, times)
+            except ProcessFailed as failure:
+                problems.append(f"memory and start of {peers.TITLES[name]}: {failure}")
+        return memory, start, problems
 
 
 def _announced_port(process):
@@ -177,9 +196,13 @@ def check_only(bench, options):
     """--check-floor and --check-counts: prints the table, returns the exit status."""
     names = ["relay"] if options.check_floor and not options.check_counts else \
         [name for name in ("relay", "outrigger") if name in options.peers]
-    checks = bench.run_counts(names)
+    checks, problems = bench.run_counts(names)
     print(report.render_checks(checks))
-    if not targets.all_checks_met(checks):
+    for problem in problems:
+        print(f"\nFAILED: {problem}")
+    if options.check_counts and "outrigger" not in names:
+        print("\nNot checked: outrigger, which --peers leaves out.")
+    if problems or not targets.all_checks_met(checks):
         return 1
     return EXIT_SKIPPED if all(check.is_met is None for check in checks) else 0
 
@@ -187,9 +210,13 @@ def check_only(bench, options):
 def compare(bench, options, programs, priority):
     began, loadavg = time.monotonic(), os.getloadavg()
     samples, other_load, problems = bench.run_rounds(options.peers)
-    memory, start = ({}, {}) if options.skip_footprint else bench.run_footprint(options.peers)
-    has_counts = not (options.skip_counts or options.quick)
-    checks = bench.run_counts(options.peers) if has_counts else []
+    memory, start, checks = {}, {}, []
+    if not options.skip_footprint:
+        memory, start, found = bench.run_footprint(options.peers)
+        problems += found
+    if not (options.skip_counts or options.quick):
+        checks, found = bench.run_counts(options.peers)
+        problems += found
     goals = targets.evaluate(samples, memory, start) if "outrigger" in options.peers else []
     run = {
         "command": shlex.join(["tools/bench/run", *sys.argv[1:]]),

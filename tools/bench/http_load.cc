@@ -7,6 +7,11 @@
 #include <limits>
 
 namespace outrigger::bench {
+namespace {
+
+constexpr int64_t kLateNanos = 1'000'000;
+
+}  // namespace
 
 HttpLoad::HttpLoad(const HttpLoadOptions& options)
     : options_(options), request_(options.request), buffer_(256 * 1024) {}
@@ -62,19 +67,15 @@ HttpLoadResult HttpLoad::RunOpen() {
     return start + static_cast<int64_t>(static_cast<double>(index) * interval_ns);
   };
   uint64_t next = 0;
-  uint64_t counted_late = 0;
   last_answer_ns_ = start;
   while (next < total || busy() > 0) {
     int64_t now = NowNanos();
+    // While every connection is busy, what is due waits; it still counts from its due time.
     while (next < total && due(next) <= now && !idle_.empty()) {
       Connection* connection = idle_.front();
       idle_.pop_front();
+      if (now - due(next) > kLateNanos) ++result.late_sends;
       Send(*connection, due(next++));
-    }
-    // Every connection is busy: what is due meanwhile is sent later and counted from its due time.
-    if (next < total && idle_.empty() && due(next) <= now && counted_late <= next) {
-      ++result.late_sends;
-      counted_late = next + 1;
     }
     int64_t wait = options_.patience_ns;
     if (next < total && !idle_.empty()) wait = std::max<int64_t>(due(next) - NowNanos(), 0);

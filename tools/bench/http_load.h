@@ -44,7 +44,7 @@ struct HttpLoadResult {
   uint64_t errors = 0;  // no whole answer: refused, cut off, not HTTP, never came
   uint64_t reconnects = 0;
   uint64_t body_bytes = 0;
-  uint64_t late_sends = 0;  // open loop: due while every connection was busy
+  uint64_t late_sends = 0;  // open loop: sent more than 1 ms after they were due
   int64_t elapsed_ns = 0;
   Histogram latency;  // ns
 };

@@ -3,10 +3,13 @@
 import contextlib
 import os
 import platform
+import random
 import resource
 import socket
 import subprocess
 import time
+
+_taken_ports = set()
 
 
 def cpu_plan():
@@ -17,9 +20,23 @@ def cpu_plan():
 
 
 def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A port nobody listens on, never the same twice.
+
+    Taken from below the range of outgoing connections where there is room: one of the thousands that
+    the load opens could otherwise hold the port by the time the proxy wants it.
+    """
+    with open("/proc/sys/net/ipv4/ip_local_port_range") as file:
+        first_outgoing = int(file.read().split()[0])
+    candidates = [random.randrange(10_000, first_outgoing) for _ in range(100)] \
+        if first_outgoing > 12_000 else []
+    for port in [port for port in candidates if port not in _taken_ports] + [0] * 10:
+        with contextlib.suppress(OSError), socket.socket() as probe:
+            probe.bind(("127.0.0.1", port))
+            port = probe.getsockname()[1]
+            if port not in _taken_ports:
+                _taken_ports.add(port)
+                return port
+    raise OSError("no free port on loopback")
 
 
 def raise_file_limit():

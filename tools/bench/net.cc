@@ -114,6 +114,7 @@ Socket ConnectNow(const sockaddr_in& address) {
 
 Epoll::Epoll() : fd_(epoll_create1(EPOLL_CLOEXEC)) {
   if (!fd_.is_open()) Die("epoll_create1");
+  sigemptyset(&let_in_);
 }
 
 void Epoll::Add(int fd, uint32_t events, void* owner) {
@@ -131,12 +132,14 @@ void Epoll::Modify(int fd, uint32_t events, void* owner) {
 }
 
 std::span<epoll_event> Epoll::Wait(int64_t timeout_ns) {
+  // Stop signals are let in only here, so that none falls between the caller's StopRequested() and
+  // the wait that it should have interrupted.
   int count = 0;
   if (timeout_ns < 0) {
-    count = epoll_wait(fd_.fd(), events_, kMaxEvents, -1);
+    count = epoll_pwait(fd_.fd(), events_, kMaxEvents, -1, &let_in_);
   } else {
     const timespec timeout{timeout_ns / 1'000'000'000, timeout_ns % 1'000'000'000};
-    count = epoll_pwait2(fd_.fd(), events_, kMaxEvents, &timeout, nullptr);
+    count = epoll_pwait2(fd_.fd(), events_, kMaxEvents, &timeout, &let_in_);
   }
   if (count < 0 && errno != EINTR) Die("epoll_wait");
   return {events_, count > 0 ? static_cast<size_t>(count) : 0};
@@ -150,7 +153,11 @@ void RaiseFileLimit() {
 }
 
 void InstallStopSignals() {
-  // Without SA_RESTART, so that a waiting loop notices.
+  sigset_t stop_signals;
+  sigemptyset(&stop_signals);
+  sigaddset(&stop_signals, SIGTERM);
+  sigaddset(&stop_signals, SIGINT);
+  sigprocmask(SIG_BLOCK, &stop_signals, nullptr);
   struct sigaction action {};
   action.sa_handler = OnStopSignal;
   sigaction(SIGTERM, &action, nullptr);

@@ -9,6 +9,7 @@
 #pragma once
 
 #include <netinet/in.h>
+#include <signal.h>
 #include <sys/epoll.h>
 
 #include <cstdint>
@@ -74,11 +75,13 @@ class Epoll {
   static constexpr int kMaxEvents = 256;
   Socket fd_;
   epoll_event events_[kMaxEvents];
+  sigset_t let_in_;
 };
 
 // Raises the soft limit of open files to the hard one.
 void RaiseFileLimit();
-// After this call SIGTERM and SIGINT make StopRequested() true and interrupt Epoll::Wait.
+// After this call SIGTERM and SIGINT are held back until Epoll::Wait, which they interrupt; from
+// then on StopRequested() is true.
 void InstallStopSignals();
 bool StopRequested();
 // CLOCK_MONOTONIC, the same clock in every process of the machine.

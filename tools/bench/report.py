@@ -73,23 +73,27 @@ def _cpu(run):
             number(figures.typical(samples, workload.name, name, "cpu_us")) for name in names])
         widest = max([widest] + [figures.spread(samples, workload.name, name) or 0
                                  for name in names])
-    return (f"### CPU µs of the proxy (closed loop: {CONNECTIONS} keep-alive connections)\n\n" +
+    return (f"### CPU µs of the proxy (requests: {CONNECTIONS} keep-alive connections in a closed loop, "
+            f"where no rate is said)\n\n" +
             table(["", *(TITLES[name] for name in names)], rows) +
             f"\n\nThe rounds of one cell lie at most {widest:.0%} of their median apart.")
 
 
 def _ratios(run):
-    samples, names = run["samples"], run["peers"]
-    header, rows = [""], []
+    samples, names, workloads = run["samples"], run["peers"], _measured(run["samples"])
     bases = [base for base in ("relay", "haproxy", "haproxy-guarded") if base in names]
-    wanted = [(name, base) for name in names for base in bases
-              if name != base and (name.startswith("outrigger") or base == "relay")]
-    for name, base in wanted:
-        header.append(f"{TITLES[name]} ÷ {TITLES[base]}")
-    for workload in _measured(samples):
-        rows.append([workload.title] + [
-            number(figures.ratio(samples, workload.name, name, base)) for name, base in wanted])
-    return "### Ratios of CPU (each formed inside its round)\n\n" + table(header, rows)
+    rows = []
+    for name in names:
+        for base in bases:
+            # Of the others only the distance to the floor is of interest.
+            if name == base or (base != "relay" and not name.startswith("outrigger")):
+                continue
+            cells = [number(figures.ratio(samples, w.name, name, base)) for w in workloads]
+            rows.append([f"{TITLES[name]} ÷ {TITLES[base]}", *cells])
+    if not rows:
+        return ""
+    return ("### Ratios of CPU (each formed inside its round)\n\n" +
+            table(["", *(w.title for w in workloads)], rows))
 
 
 def _latency(run):

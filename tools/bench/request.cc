@@ -13,7 +13,7 @@ constexpr std::string_view kBrowserFields =
     "Accept-Language: en-US,en;q=0.5\r\n"
     "Accept-Encoding: gzip, deflate, br\r\n"
     "Referer: http://bench.local/chat/history?page=2\r\n"
-    "Cookie: session=0123456789abcdef\r\n";
+    "Cookie: session=0123456789abcdef; theme=dark; lang=en\r\n";
 constexpr size_t kCounterDigits = 12;
 constexpr size_t kSeedDigits = 16;
 constexpr size_t kKeySize = kSeedDigits + 1 + kCounterDigits;

@@ -1,0 +1,101 @@
+import unittest
+
+import bench
+import counts
+import machine
+import peers
+import report
+from processes import ProcessFailed
+from workloads import problem_of
+
+STRACE = """\
+% time     seconds  usecs/call     calls    errors syscall
+------ ----------- ----------- --------- --------- ----------------
+ 52.06    0.560592          28     20000           sendto
+ 44.02    0.473974          23     20348        12 recvfrom
+  0.06    0.000613          19        32        32 connect
+  0.00    0.000000           0         1           execve
+------ ----------- ----------- --------- --------- ----------------
+100.00    1.076846          25     40381        44 total
+"""
+
+
+class ParseTest(unittest.TestCase):
+    def test_strace_table_with_and_without_errors(self):
+        self.assertEqual(counts.parse_strace(STRACE),
+                         {"sendto": 20000, "recvfrom": 20348, "connect": 32, "execve": 1})
+
+    def test_callgrind_total(self):
+        self.assertEqual(counts.parse_callgrind("events: Ir\nsummary: 1234\n\ntotals: 1234\n"), 1234)
+        with self.assertRaises(ProcessFailed):
+            counts.parse_callgrind("events: Ir\n")
+
+    def test_busy_ticks_leave_idle_and_waiting_out(self):
+        stat = "cpu  100 1 50 9000 30 2 3 4 77 0\ncpu0 1 2 3\n"
+        self.assertEqual(machine.busy_ticks(stat), 100 + 1 + 50 + 2 + 3 + 4)
+
+    def test_a_run_with_any_fault_does_not_count(self):
+        good = {"completed": 10, "errors": 0, "non_2xx": 0}
+        self.assertEqual(problem_of(good), "")
+        for fault in ("errors", "non_2xx", "lost", "reconnects"):
+            self.assertIn(fault, problem_of({**good, fault: 1}))
+        self.assertTrue(problem_of({"completed": 0}))
+
+    def test_ports_are_never_handed_out_twice(self):
+        ports = [machine.free_port() for _ in range(50)]
+        self.assertEqual(len(set(ports)), len(ports))
+
+
+class OptionsTest(unittest.TestCase):
+    def test_quick_has_fewer_and_shorter_rounds(self):
+        quick, full = bench.parse_arguments(["--quick"]), bench.parse_arguments([])
+        self.assertLess(quick.rounds, full.rounds)
+        self.assertLess(quick.seconds, full.seconds)
+        self.assertEqual(bench.parse_arguments(["--quick", "--rounds", "9"]).rounds, 9)
+
+    def test_missing_programs_are_named_with_a_remedy(self):
+        programs = peers.Programs("r", "u", "l", "m", haproxy="", nginx="/usr/sbin/nginx")
+        complaints = peers.missing(["relay", "haproxy", "nginx", "outrigger"], programs)
+        self.assertEqual(len(complaints), 2)
+        self.assertIn("--peers", complaints[0])
+        self.assertIn("--outrigger", complaints[1])
+
+
+class ConfigurationTest(unittest.TestCase):
+    def setUp(self):
+        programs = peers.Programs("r", "u", "l", "m", haproxy="h", nginx="n", outrigger="o")
+        self.settings = peers.Settings(programs, "/folder", 8000, max_connections=9000)
+
+    def test_guards_are_only_in_the_guarded_haproxy(self):
+        plain = peers.haproxy_config(1, self.settings, False, 2)
+        guarded = peers.haproxy_config(1, self.settings, True, 2)
+        for guard in ("stick-table", "deny_status 429", "retry-on", "observe layer7",
+                      "prometheus-exporter"):
+            self.assertNotIn(guard, plain)
+            self.assertIn(guard, guarded)
+        for config in (plain, guarded):
+            self.assertIn("http-reuse always", config)
+            self.assertIn("nbthread 1", config)
+
+    def test_the_five_filters_are_only_where_they_are_wanted(self):
+        plain = peers.outrigger_config(1, 2, self.settings, has_filters=False)
+        full = peers.outrigger_config(1, 2, self.settings, has_filters=True)
+        self.assertIn("filters: []", plain)
+        for name in ("idempotency", "rate_limit", "retry", "breaker", "timeout"):
+            self.assertNotIn(name + ":", plain.replace("drain: {lame_duck: 0s, timeout: 1s}", ""))
+            self.assertIn(f"  - {name}:", full)
+
+
+class ReportTest(unittest.TestCase):
+    def test_numbers_that_are_missing_are_shown_as_such(self):
+        self.assertEqual(report.number(None), "–")
+        self.assertEqual(report.number(1234.5, 1), "1,234.5")
+        self.assertEqual(report.micros(1500), "2")
+
+    def test_table_is_markdown(self):
+        self.assertEqual(report.table(["a", "b"], [["x", "1"]]),
+                         "| a | b |\n|---|---:|\n| x | 1 |")
+
+
+if __name__ == "__main__":
+    unittest.main()
