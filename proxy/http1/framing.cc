@@ -166,10 +166,9 @@ FramingError GetRequestFraming(const RequestHead& head, const HeaderList& header
     error = CheckNominations(headers);
     if (!error.ok()) return error;
   }
-  if (fields.has_expect && head.minor_version >= 1) {  // ignored in HTTP/1.0: RFC 9110, 10.1.1
-    if (fields.has_unknown_expectation) return {Reason::kBadRequest, "unknown expectation"};
-    out.expects_continue = out.body.has_body();
-  }
+  if (fields.has_unknown_expectation) return {Reason::kBadRequest, "unknown expectation"};
+  // HTTP/1.0 clients do not know interim responses: RFC 9110, 10.1.1.
+  out.expects_continue = fields.has_expect && head.minor_version >= 1 && out.body.has_body();
   out.keep_alive = KeepsAlive(head.minor_version, fields);
   out.upgrade = UpgradeOf(head.minor_version, fields);
   return {};

@@ -206,6 +206,7 @@ TEST(RequestFraming, ExpectationIsContinueOrAnError) {
       Request({{"Expect", "100-continue"}, {"Content-Length", "5"}}, Method::kPost, 0);
   EXPECT_TRUE(old.error.ok());
   EXPECT_FALSE(old.framing.expects_continue);
+  EXPECT_EQ(Request({{"Expect", "x"}}, Method::kGet, 0).error.reason, Reason::kBadRequest);
   EXPECT_EQ(Request({{"Expect", "200-ok"}}).error.reason, Reason::kBadRequest);
   EXPECT_EQ(Request({{"Expect", ""}}).error.reason, Reason::kBadRequest);
   EXPECT_EQ(Request({{"Expect", "100-continue, x"}}).error.reason, Reason::kBadRequest);
