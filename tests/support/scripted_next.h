@@ -132,7 +132,7 @@ class ScriptedNext final : public chain::Filter {
     bool hangs = false;
   };
   struct LiveCount {
-    explicit LiveCount(int& count) : count(count) { ++count; }
+    explicit LiveCount(int& counter) : count(counter) { ++count; }
     ~LiveCount() { --count; }
     int& count;
   };
@@ -200,8 +200,8 @@ class FilterRun {
   class Borrowed final : public chain::Filter {
    public:
     explicit Borrowed(chain::Filter& filter) : filter_(filter) {}
-    Task<http::Result> Call(http::Request& request, chain::Next next) override {
-      return filter_.Call(request, next);
+    Task<http::Result> Call(http::Request& req, chain::Next next) override {
+      return filter_.Call(req, next);
     }
 
    private:
