@@ -75,14 +75,15 @@ bool ReadPushback(const HeaderList& headers, MaybeDuration* wait) {
 
 // Go duration, seconds, or seconds or milliseconds since 1970.
 MaybeDuration ParseReset(std::string_view text, absl::Time now) {
-  const MaybeDuration number = ParseDecimal(text, absl::Seconds(1));
-  if (!number) return ParseGoDuration(text);
+  // Read in the smaller unit first: as seconds, milliseconds since 1970 would be beyond all waits.
+  const MaybeDuration as_millis = ParseDecimal(text, absl::Milliseconds(1));
+  if (!as_millis) return ParseGoDuration(text);
   // Nobody asks for a wait of 30 years: such a number is a date.
   constexpr double kFirstEpochSeconds = 1e9;
   constexpr double kFirstEpochMillis = 1e12;
-  const double value = absl::ToDoubleSeconds(*number);
-  if (value < kFirstEpochSeconds) return number;
-  const absl::Duration since_1970 = value < kFirstEpochMillis ? *number : *number / 1000;
+  const double value = absl::ToDoubleMilliseconds(*as_millis);
+  if (value < kFirstEpochSeconds) return *as_millis * 1000;
+  const absl::Duration since_1970 = value < kFirstEpochMillis ? *as_millis * 1000 : *as_millis;
   return std::max(absl::UnixEpoch() + since_1970 - now, absl::ZeroDuration());
 }
 
