@@ -23,9 +23,10 @@ bool Reservation::MarkExecuting() {
     table_->CountIllegal();
     return false;
   }
-  KeyTable::Step step{State::kExecuting, Cause::kDispatched};
-  is_executing_ = table_->Apply(key_, *recording_, step);
-  return is_executing_;
+  is_executing_ = true;
+  // Erased by the admin: what runs from here on has no key.
+  table_->Apply(key_, *recording_, {State::kExecuting, Cause::kDispatched});
+  return true;
 }
 
 std::optional<State> Reservation::Complete(MonoTime now) {

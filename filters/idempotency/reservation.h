@@ -54,7 +54,8 @@ class Reservation {
   const RefPtr<Recording>& recording_ref() { return recording_; }
   bool is_settled() const { return is_settled_; }
 
-  // RESERVED -> EXECUTING.
+  // RESERVED -> EXECUTING. False only when called twice or after settling; an execution whose key
+  // was erased goes on without it.
   bool MarkExecuting();
   // The answer is complete: DONE; or, when the recording overflowed, TOMBSTONE (unsafe) or ABSENT.
   // Gives the state reached. REQUIRES for success: recording().end() is kComplete.
