@@ -1,6 +1,7 @@
 #include "filters/rate_limit/key_hash.h"
 
 #include <bit>
+#include <cstring>
 
 namespace outrigger::rate_limit {
 namespace {
@@ -35,6 +36,10 @@ void Absorb(Words& v, uint64_t word) {
 // Up to eight bytes, little endian, the rest zero.
 uint64_t LoadWord(std::string_view bytes) {
   uint64_t word = 0;
+  if (std::endian::native == std::endian::little && bytes.size() >= 8) {
+    std::memcpy(&word, bytes.data(), 8);
+    return word;
+  }
   for (size_t i = 0; i < bytes.size() && i < 8; ++i) {
     word |= uint64_t{static_cast<unsigned char>(bytes[i])} << (8 * i);
   }
