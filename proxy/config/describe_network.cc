@@ -1,0 +1,132 @@
+// The keys of admin, listeners and upstreams.
+
+#include "proxy/config/compound_types.h"
+#include "proxy/config/description.h"
+#include "proxy/config/scalar_types.h"
+#include "proxy/config/section.h"
+
+namespace outrigger::config {
+namespace {
+
+Type<DrainSettings> DescribeDrain() {
+  using S = DrainSettings;
+  return Section<S>("drain")
+      .Key("lame_duck", &S::lame_duck, DurationType({.min = absl::ZeroDuration()}),
+           "How long new requests are still accepted after readiness went down")
+      .Key("timeout", &S::timeout, DurationType({.min = absl::ZeroDuration()}),
+           "How long draining may take in all, the lame duck included")
+      .Done();
+}
+
+Type<ListenerLimits> DescribeLimits() {
+  using S = ListenerLimits;
+  const SizeRange head{.min = 1 << 10, .max = 1 << 20};
+  return Section<S>("limits")
+      .Key("headers", &S::headers, SizeType(head), "The head of a request; beyond it 431")
+      .Key("header_count", &S::header_count, CountType({.min = 1, .max = 10'000}),
+           "Headers of a request; beyond it 431")
+      .Key("header_timeout", &S::header_timeout, DurationType(),
+           "From the first byte of a request to the end of its head; then 408")
+      .Key("body_idle_timeout", &S::body_idle_timeout, DurationType(),
+           "Between two pieces of a request body; then 408")
+      .Key("write_idle_timeout", &S::write_idle_timeout, DurationType(),
+           "How long a client may read nothing of its answer")
+      .Key("idle_timeout", &S::idle_timeout, DurationType(),
+           "How long a connection is kept between requests; longer than that of balancers in front")
+      .Key("body", &S::body, Or("unlimited", SizeType()), "A request body; beyond it 413")
+      .Key("body_by_type", &S::body_by_type,
+           Map("media type", MediaTypeType(), Or("unlimited", SizeType())),
+           "The same for some content types, for example `{application/json: 1MiB}`")
+      .Done();
+}
+
+Type<KeepaliveSettings> DescribeKeepalive() {
+  using S = KeepaliveSettings;
+  return Section<S>("keepalive")
+      .Key("idle", &S::idle, DurationType(),
+           "How long an idle connection is reused, until its server taught better")
+      .Key("max", &S::max, CountType({.min = 0, .max = 100'000}),
+           "Idle connections kept for each endpoint")
+      .Done();
+}
+
+Type<HealthSettings> DescribeHealth() {
+  using S = HealthSettings;
+  return Section<S>("health")
+      .Key("path", &S::path, Or("none", PathType()), "GET this path; `none` only connects")
+      .Key("interval", &S::interval, DurationType({.min = absl::Milliseconds(10)}),
+           "Time between checks")
+      .Key("timeout", &S::timeout, DurationType(), "How long a check may take")
+      .Key("unhealthy_after", &S::unhealthy_after, CountType({.min = 1, .max = 1000}),
+           "Failures in a row after which the app counts as down")
+      .Key("healthy_after", &S::healthy_after, CountType({.min = 1, .max = 1000}),
+           "Successes in a row after which it counts as up again")
+      .Later("inference", "A check that asks the model for a token")
+      .Done();
+}
+
+}  // namespace
+
+Type<AdminConfig> DescribeAdmin() {
+  using S = AdminConfig;
+  return Section<S>("admin")
+      .Key("address", &S::address, AddressType(AddressUse::kListen),
+           "Probes and /metrics are answered to everyone, all else to loopback only")
+      .Key("drain", &S::drain, DescribeDrain(), "Shutting down")
+      .Later("token_file", "A token asked for on top of loopback")
+      .Done();
+}
+
+Type<ListenerConfig> DescribeListener() {
+  using S = ListenerConfig;
+  return Section<S>("listener")
+      .KeepsLocation(&S::where)
+      .Key("name", &S::name, NameType(), "Shown in metrics and logs")
+      .Key("address", &S::address, AddressType(AddressUse::kListen), "Where to listen")
+      .Key("protocol", &S::protocol,
+           OneWordOf<ListenerProtocol>(
+               {{"auto", ListenerProtocol::kAuto}, {"http1", ListenerProtocol::kHttp1}}, {"http2"}),
+           "What clients speak; `auto` is HTTP/1.1 for now")
+      .Later("tls", "TLS on the listener")
+      .Key("limits", &S::limits, DescribeLimits(), "What clients may ask for")
+      .Key(
+          "half_close", &S::half_close,
+          OneWordOf<HalfClose>({{"gone", HalfClose::kGone}, {"allow", HalfClose::kAllow}}),
+          "What it means that a client closed its side while it waits: it has left, or it waits on")
+      .Key("trusted_hops", &S::trusted_hops, CountType({.min = 0, .max = 32}),
+           "Proxies in front whose `X-Forwarded-For` and `Forwarded` are believed")
+      .Key("unmatched", &S::unmatched,
+           OneWordOf<Unmatched>({{"forward", Unmatched::kForward}, {"404", Unmatched::kNotFound}}),
+           "What happens to requests that no route claims")
+      .Key("upstream", &S::upstream, NameType(), "Where requests go for which no route says it",
+           "the first upstream")
+      .Done();
+}
+
+Type<UpstreamConfig> DescribeUpstream() {
+  using S = UpstreamConfig;
+  return Section<S>("upstream")
+      .KeepsLocation(&S::where)
+      .Key("name", &S::name, NameType(), "What listeners and routes refer to")
+      .Key("endpoints", &S::endpoints,
+           List(AddressType(AddressUse::kConnect), {.min = 1, .max = 1000, .unique = true}),
+           "Addresses or DNS names of the service")
+      .Key("protocol", &S::protocol,
+           OneWordOf<UpstreamProtocol>({{"http1", UpstreamProtocol::kHttp1}}, {"http2"}),
+           "What the service speaks")
+      .Later("tls", "TLS to the upstream")
+      .Key("balance", &S::balance,
+           OneWordOf<Balance>(
+               {{"least_request", Balance::kLeastRequest}, {"round_robin", Balance::kRoundRobin}},
+               {"hash"}),
+           "How an endpoint is chosen")
+      .Key("max_requests", &S::max_requests, Or("none", CountType({.min = 1, .max = 1'000'000})),
+           "Concurrent requests; beyond it 503")
+      .Key("connect_timeout", &S::connect_timeout, Or("auto", DurationType()),
+           "How long connecting may take; `auto` is 300ms to this machine and 1s to others")
+      .Key("keepalive", &S::keepalive, DescribeKeepalive(), "Reuse of connections")
+      .Key("health", &S::health, DescribeHealth(), "The check that readiness depends on")
+      .Done();
+}
+
+}  // namespace outrigger::config

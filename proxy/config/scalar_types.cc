@@ -1,0 +1,413 @@
+#include "proxy/config/scalar_types.h"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+
+namespace outrigger::config {
+namespace {
+
+absl::Status Invalid(const std::string& message) { return absl::InvalidArgumentError(message); }
+
+absl::Status OutOfRange(const std::string& range, const Node& scalar) {
+  return Invalid(fmt::format("must be {}, got {}", range, scalar.Describe()));
+}
+
+// Numbers in quotes are text to YAML, to Helm and to JSON Schema.
+absl::Status RefuseQuotes(const std::string& expected, const Node& scalar) {
+  return Invalid(
+      fmt::format("expected {}, got the text \"{}\"; remove the quotes", expected, scalar.text));
+}
+
+std::string ToLower(std::string_view text) {
+  std::string lower(text);
+  for (char& c : lower) {
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c + ('a' - 'A'));
+  }
+  return lower;
+}
+
+bool IsYamlBoolean(std::string_view text) {
+  constexpr std::array<std::string_view, 8> kWords = {"on",   "off",   "yes", "no",
+                                                      "true", "false", "y",   "n"};
+  return std::find(kWords.begin(), kWords.end(), ToLower(text)) != kWords.end();
+}
+
+class Duration final : public ScalarType<absl::Duration> {
+ public:
+  explicit Duration(DurationRange range) : range_(range) {}
+
+  Json Dump(const absl::Duration& value) const override { return DurationText(value); }
+  Json Schema(Json& /*definitions*/) const override {
+    return {{"type", {"string", "integer"}},
+            {"pattern", R"(^(0|([0-9]+(\.[0-9]+)?(d|h|ms|m|s|us))+)$)"},
+            {"minimum", 0},
+            {"maximum", 0}};
+  }
+  std::string Text() const override { return "a duration " + Range(); }
+
+ protected:
+  absl::StatusOr<absl::Duration> Read(const Node& scalar) const override {
+    absl::StatusOr<absl::Duration> duration = ParseDuration(scalar.text);
+    if (duration.ok() && (*duration < range_.min || *duration > range_.max)) {
+      return OutOfRange(Range(), scalar);
+    }
+    return duration;
+  }
+
+ private:
+  std::string Range() const {
+    return fmt::format("from {} to {}", DurationText(range_.min), DurationText(range_.max));
+  }
+  DurationRange range_;
+};
+
+class Size final : public ScalarType<size_t> {
+ public:
+  explicit Size(SizeRange range) : range_(range) {}
+
+  Json Dump(const size_t& value) const override { return SizeText(value); }
+  Json Schema(Json& /*definitions*/) const override {
+    return {{"type", {"string", "integer"}},
+            {"pattern", "^[0-9]+(B|kB|KiB|MB|MiB|GB|GiB)?$"},
+            {"minimum", range_.min},
+            {"maximum", range_.max}};
+  }
+  std::string Text() const override { return "a size " + Range(); }
+
+ protected:
+  absl::StatusOr<size_t> Read(const Node& scalar) const override {
+    absl::StatusOr<size_t> size = ParseSize(scalar.text);
+    if (size.ok() && (*size < range_.min || *size > range_.max)) {
+      return OutOfRange(Range(), scalar);
+    }
+    return size;
+  }
+
+ private:
+  std::string Range() const {
+    return fmt::format("from {} to {}", SizeText(range_.min), SizeText(range_.max));
+  }
+  SizeRange range_;
+};
+
+class Count final : public ScalarType<int64_t> {
+ public:
+  explicit Count(CountRange range) : range_(range) {}
+
+  Json Dump(const int64_t& value) const override { return value; }
+  Json Schema(Json& /*definitions*/) const override {
+    return {{"type", "integer"}, {"minimum", range_.min}, {"maximum", range_.max}};
+  }
+  std::string Text() const override { return "a whole number " + Range(); }
+
+ protected:
+  absl::StatusOr<int64_t> Read(const Node& scalar) const override {
+    absl::StatusOr<int64_t> count = ParseCount(scalar.text);
+    if (!count.ok()) return count;
+    if (scalar.quoted) return RefuseQuotes("a whole number", scalar);
+    if (*count < range_.min || *count > range_.max) return OutOfRange(Range(), scalar);
+    return count;
+  }
+
+ private:
+  std::string Range() const { return fmt::format("from {} to {}", range_.min, range_.max); }
+  CountRange range_;
+};
+
+class Ratio final : public ScalarType<double> {
+ public:
+  explicit Ratio(double min_exclusive) : min_exclusive_(min_exclusive) {}
+
+  Json Dump(const double& value) const override { return RatioText(value); }
+  Json Schema(Json& /*definitions*/) const override {
+    Json schema = {
+        {"type", {"string", "number"}}, {"pattern", R"(^[0-9]*\.?[0-9]+%?$)"}, {"maximum", 1}};
+    schema[min_exclusive_ < 0 ? "minimum" : "exclusiveMinimum"] = std::max(min_exclusive_, 0.0);
+    return schema;
+  }
+  std::string Text() const override { return "a ratio " + Range(); }
+
+ protected:
+  absl::StatusOr<double> Read(const Node& scalar) const override {
+    absl::StatusOr<double> ratio = ParseRatio(scalar.text);
+    if (ratio.ok() && *ratio <= min_exclusive_) return OutOfRange(Range(), scalar);
+    return ratio;
+  }
+
+ private:
+  std::string Range() const {
+    if (min_exclusive_ < 0) return "from 0% to 100%";
+    return fmt::format("above {} and at most 100%", RatioText(min_exclusive_));
+  }
+  double min_exclusive_;
+};
+
+class Rate final : public ScalarType<RateSpec> {
+ public:
+  Json Dump(const RateSpec& value) const override { return RateText(value); }
+  Json Schema(Json& /*definitions*/) const override {
+    return {{"type", "string"}, {"pattern", "^[1-9][0-9]*/([1-9][0-9]*)?(d|h|m|s|ms)$"}};
+  }
+  std::string Text() const override { return "a rate such as 100/s"; }
+
+ protected:
+  absl::StatusOr<RateSpec> Read(const Node& scalar) const override {
+    constexpr int64_t kMaxCount = 1'000'000'000;
+    absl::StatusOr<RateSpec> rate = ParseRate(scalar.text);
+    if (!rate.ok()) return rate;
+    if (rate->count < 1 || rate->count > kMaxCount) {
+      return OutOfRange(fmt::format("from 1 to {} per interval", kMaxCount), scalar);
+    }
+    if (rate->per < absl::Milliseconds(1) || rate->per > absl::Hours(24)) {
+      return OutOfRange("per interval of 1ms to 24h", scalar);
+    }
+    return rate;
+  }
+};
+
+class Bool final : public ScalarType<bool> {
+ public:
+  Json Dump(const bool& value) const override { return value; }
+  Json Schema(Json& /*definitions*/) const override { return {{"type", "boolean"}}; }
+  std::string Text() const override { return "true or false"; }
+
+ protected:
+  absl::StatusOr<bool> Read(const Node& scalar) const override {
+    if (scalar.text != "true" && scalar.text != "false") return Invalid(Mismatch(scalar));
+    if (scalar.quoted) return RefuseQuotes("true or false", scalar);
+    return scalar.text == "true";
+  }
+};
+
+class AddressText final : public ScalarType<Address> {
+ public:
+  explicit AddressText(AddressUse use) : use_(use) {}
+
+  Json Dump(const Address& value) const override { return value.ToString(); }
+  Json Schema(Json& /*definitions*/) const override {
+    return {{"type", "string"}, {"pattern", "^(unix:/.+|.+:[0-9]{1,5})$"}};
+  }
+  std::string Text() const override { return "host:port, [v6]:port or unix:/path"; }
+
+ protected:
+  absl::StatusOr<Address> Read(const Node& scalar) const override {
+    return ParseAddress(scalar.text, use_);
+  }
+
+ private:
+  AddressUse use_;
+};
+
+class CheckedText final : public ScalarType<std::string> {
+ public:
+  CheckedText(std::string what, std::string pattern, ReadText read)
+      : what_(std::move(what)), pattern_(std::move(pattern)), read_(read) {}
+
+  Json Dump(const std::string& value) const override {
+    return value.empty() ? Json(nullptr) : Json(value);
+  }
+  Json Schema(Json& /*definitions*/) const override {
+    return {{"type", "string"}, {"pattern", pattern_}};
+  }
+  std::string Text() const override { return what_; }
+
+ protected:
+  absl::StatusOr<std::string> Read(const Node& scalar) const override {
+    absl::StatusOr<std::string> text = read_(scalar.text);
+    if (!text.ok() && text.status().message().empty()) return Invalid(Mismatch(scalar));
+    return text;
+  }
+
+ private:
+  std::string what_;
+  std::string pattern_;
+  ReadText read_;
+};
+
+class NoneYet final : public ScalarType<std::monostate> {
+ public:
+  Json Dump(const std::monostate& /*value*/) const override { return "none"; }
+  Json Schema(Json& /*definitions*/) const override { return {{"enum", {"none"}}}; }
+  std::string Text() const override { return "none"; }
+
+ protected:
+  absl::StatusOr<std::monostate> Read(const Node& scalar) const override {
+    if (scalar.text == "none") return std::monostate{};
+    return Invalid(Mismatch(scalar));
+  }
+  std::string Mismatch(const Node& node) const override {
+    return fmt::format("not supported yet: {}; only none is", node.Describe());
+  }
+};
+
+constexpr bool IsLetter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
+constexpr bool IsDigit(char c) { return c >= '0' && c <= '9'; }
+
+// RFC 9110, section 5.6.2.
+bool IsToken(std::string_view text) {
+  static constexpr std::string_view kSymbols = "!#$%&'*+-.^_`|~";
+  return !text.empty() && std::all_of(text.begin(), text.end(), [](char c) {
+    return IsLetter(c) || IsDigit(c) || kSymbols.find(c) != kSymbols.npos;
+  });
+}
+
+// Without a message: the type's own "expected ..., got ..." says it all.
+absl::Status Mismatched() { return Invalid(""); }
+
+absl::StatusOr<std::string> ReadName(std::string_view text) {
+  constexpr size_t kMaxName = 64;
+  static constexpr std::string_view kSymbols = "._-";
+  const bool valid = std::all_of(text.begin(), text.end(), [](char c) {
+    return IsLetter(c) || IsDigit(c) || kSymbols.find(c) != kSymbols.npos;
+  });
+  if (text.empty() || text.size() > kMaxName || !valid) return Mismatched();
+  return std::string(text);
+}
+
+absl::StatusOr<std::string> ReadHeaderName(std::string_view text) {
+  if (!IsToken(text)) return Mismatched();
+  return ToLower(text);
+}
+
+absl::StatusOr<std::string> ReadHeaderValue(std::string_view text) {
+  // RFC 9110, section 5.5: no control characters, no space at either end.
+  const bool valid = std::none_of(text.begin(), text.end(), [](char c) {
+    return static_cast<unsigned char>(c) < 0x20 || c == 0x7F;
+  });
+  if (text.empty() || !valid || text.front() == ' ' || text.back() == ' ') return Mismatched();
+  return std::string(text);
+}
+
+absl::StatusOr<std::string> ReadMethod(std::string_view text) {
+  if (!IsToken(text)) return Mismatched();
+  // Methods are case-sensitive (RFC 9110, section 9.1): `post` would never match.
+  if (std::any_of(text.begin(), text.end(), [](char c) { return c >= 'a' && c <= 'z'; })) {
+    return Invalid(fmt::format("methods are written in capital letters, got {}", Quote(text)));
+  }
+  return std::string(text);
+}
+
+// Whether `%41` stands for a character that the normal form shows as itself (RFC 3986, 2.3).
+bool HasNeedlessEscape(std::string_view path) {
+  for (size_t i = 0; i + 2 < path.size(); ++i) {
+    if (path[i] != '%') continue;
+    unsigned int code = 0;
+    const auto [end, error] = std::from_chars(&path[i + 1], &path[i + 1] + 2, code, 16);
+    if (error != std::errc() || end != &path[i + 1] + 2) return true;
+    const char c = static_cast<char>(code);
+    if (code < 0x80 &&
+        (IsLetter(c) || IsDigit(c) || c == '-' || c == '.' || c == '_' || c == '~')) {
+      return true;
+    }
+  }
+  return false;
+}
+
+absl::StatusOr<std::string> ReadPath(std::string_view text) {
+  if (!text.starts_with('/')) return Mismatched();
+  for (const char c : text) {
+    if (static_cast<unsigned char>(c) <= 0x20 || c == 0x7F || c == '?' || c == '#') {
+      return Invalid(fmt::format("a path has no spaces, '?' or '#', got {}", Quote(text)));
+    }
+  }
+  // Requests are matched in the normal form, so anything else would never match.
+  const std::string framed = std::string(text) + "/";
+  if (text.find("//") != text.npos || framed.find("/./") != framed.npos ||
+      framed.find("/../") != framed.npos || HasNeedlessEscape(text)) {
+    return Invalid(fmt::format(
+        "write the path in its normal form, without //, /./, /../ and needless %XX, got {}",
+        Quote(text)));
+  }
+  return std::string(text);
+}
+
+absl::StatusOr<std::string> ReadLiteralPath(std::string_view text) {
+  if (text.find('*') != text.npos) {
+    return Invalid(fmt::format("'*' stands for a segment only in `template`, got {}", Quote(text)));
+  }
+  return ReadPath(text);
+}
+
+absl::StatusOr<std::string> ReadPathTemplate(std::string_view text) {
+  absl::StatusOr<std::string> path = ReadPath(text);
+  if (!path.ok()) return path;
+  for (std::string_view rest = text; !rest.empty();) {
+    rest.remove_prefix(1);  // the slash
+    const std::string_view segment = rest.substr(0, rest.find('/'));
+    rest.remove_prefix(segment.size());
+    const bool named = segment.size() > 2 && segment.front() == '{' && segment.back() == '}';
+    const std::string_view literal = named ? segment.substr(1, segment.size() - 2) : segment;
+    if (segment != "*" && literal.find_first_of("*{}") != literal.npos) {
+      return Invalid(
+          fmt::format("'*' or {{name}} must be a whole segment, got {}", Quote(segment)));
+    }
+  }
+  return path;
+}
+
+absl::StatusOr<std::string> ReadMediaType(std::string_view text) {
+  const size_t slash = text.find('/');
+  if (slash == text.npos || !IsToken(text.substr(0, slash)) || !IsToken(text.substr(slash + 1))) {
+    return Mismatched();
+  }
+  return ToLower(text);
+}
+
+}  // namespace
+
+Type<absl::Duration> DurationType(DurationRange range) { return std::make_shared<Duration>(range); }
+Type<size_t> SizeType(SizeRange range) { return std::make_shared<Size>(range); }
+Type<int64_t> CountType(CountRange range) { return std::make_shared<Count>(range); }
+Type<double> RatioType(double min_exclusive) { return std::make_shared<Ratio>(min_exclusive); }
+Type<double> RatioType() { return std::make_shared<Ratio>(-1); }
+Type<RateSpec> RateType() { return std::make_shared<Rate>(); }
+Type<bool> BoolType() { return std::make_shared<Bool>(); }
+Type<Address> AddressType(AddressUse use) { return std::make_shared<AddressText>(use); }
+Type<std::monostate> NoneYetType() { return std::make_shared<NoneYet>(); }
+
+Type<std::string> TextType(std::string what, std::string pattern, ReadText read) {
+  return std::make_shared<CheckedText>(std::move(what), std::move(pattern), read);
+}
+Type<std::string> NameType() {
+  return TextType("a name of at most 64 letters, digits, '.', '_' and '-'",
+                  "^[A-Za-z0-9._-]{1,64}$", ReadName);
+}
+Type<std::string> HeaderNameType() {
+  return TextType("the name of a header", "^[A-Za-z0-9!#$%&'*+.^_`|~-]+$", ReadHeaderName);
+}
+Type<std::string> HeaderValueType() {
+  return TextType("the value of a header", "^[^ ](.*[^ ])?$", ReadHeaderValue);
+}
+Type<std::string> MethodType() {
+  return TextType("a method such as POST", "^[A-Z0-9!#$%&'*+.^_`|~-]+$", ReadMethod);
+}
+Type<std::string> PathType() {
+  return TextType("a path such as /v1/models", "^/[^ ?#*]*$", ReadLiteralPath);
+}
+Type<std::string> PathTemplateType() {
+  return TextType("a path such as /v2/models/*/infer", "^/[^ ?#]*$", ReadPathTemplate);
+}
+Type<std::string> MediaTypeType() {
+  return TextType("a media type such as application/json", "^[^/ ]+/[^/ ;]+$", ReadMediaType);
+}
+
+std::string internal::EnumMismatch(const Node& node, const std::vector<std::string_view>& words,
+                                   const std::vector<std::string_view>& later) {
+  // `hash` as a word, or `{sqlite: {...}}` as the only key of a mapping.
+  std::string_view word = node.text;
+  if (node.kind == Node::Kind::kMap && node.entries.size() == 1) word = node.entries[0].key;
+  if (std::find(later.begin(), later.end(), word) != later.end()) {
+    return fmt::format("not supported yet: {}; use {}", Quote(word), JoinAlternatives(words));
+  }
+  std::string message =
+      fmt::format("expected {}, got {}", JoinAlternatives(words), node.Describe());
+  if (node.is_scalar() && !node.quoted && IsYamlBoolean(node.text)) {
+    message += ", which YAML reads as a boolean";
+  } else if (const std::string_view meant = ClosestMatch(word, words); !meant.empty()) {
+    message += fmt::format("; did you mean {}?", meant);
+  }
+  return message;
+}
+
+}  // namespace outrigger::config

@@ -1,0 +1,48 @@
+// Upstreams: the services behind the proxy. Plain data; the defaults are the product's.
+
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/time/time.h"
+#include "proxy/config/address.h"
+#include "proxy/config/diagnostics.h"
+
+namespace outrigger::config {
+
+enum class UpstreamProtocol { kHttp1 };
+enum class Balance { kLeastRequest, kRoundRobin };
+
+struct KeepaliveSettings {
+  absl::Duration idle = absl::Seconds(3);
+  int64_t max = 256;
+};
+
+struct HealthSettings {
+  std::optional<std::string> path;  // not set: the check is a TCP connect
+  absl::Duration interval = absl::Seconds(5);
+  absl::Duration timeout = absl::Seconds(2);
+  int64_t unhealthy_after = 3;
+  int64_t healthy_after = 1;
+};
+
+struct UpstreamConfig {
+  std::string name = "app";
+  std::vector<Address> endpoints = {{Address::Kind::kIpv4, "127.0.0.1", 8000, ""}};
+  UpstreamProtocol protocol = UpstreamProtocol::kHttp1;
+  Balance balance = Balance::kLeastRequest;
+  std::optional<int64_t> max_requests;
+  std::optional<absl::Duration> connect_timeout;  // not set: see ConnectTimeout
+  KeepaliveSettings keepalive;
+  HealthSettings health;
+
+  SourceLocation where;
+
+  // The stated time limit, else 300 ms for an endpoint on this machine and 1 s for others (TO-1).
+  absl::Duration ConnectTimeout(const Address& endpoint) const;
+};
+
+}  // namespace outrigger::config
