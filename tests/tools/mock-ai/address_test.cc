@@ -9,7 +9,7 @@ namespace outrigger::mock_ai {
 namespace {
 
 TEST(ParseAddress, WritesBackWhatItRead) {
-  for (const std::string_view text : {"127.0.0.1:0", "0.0.0.0:65535", "[::1]:80", "unix:/tmp/a"}) {
+  for (const std::string_view text : {"127.0.0.1:0", "0.0.0.0:65535", "[::1]:80", "unix:/run/a"}) {
     const absl::StatusOr<Address> address = ParseAddress(text);
     ASSERT_TRUE(address.ok()) << address.status();
     EXPECT_EQ(address->ToString(), text);

@@ -163,7 +163,7 @@ TEST(Server, SendsTokensInTheirTime) {
 }
 
 TEST(Server, ListensOnAUnixSocket) {
-  const std::string path = fmt::format("/{}/mock-ai-test-{}.sock", "tmp", getpid());
+  const std::string path = fmt::format("{}mock-ai-{}.sock", testing::TempDir(), getpid());
   ServerOptions options = TestServer::DefaultOptions();
   options.listen = "unix:" + path;
   {
