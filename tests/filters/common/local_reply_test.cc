@@ -37,9 +37,7 @@ std::map<std::string, std::string> Fields(const LocalReply& reply) {
 class ClosedList : public testing::TestWithParam<Reason> {};
 
 INSTANTIATE_TEST_SUITE_P(Reasons, ClosedList, testing::ValuesIn(AllReasons()),
-                         [](const auto& info) {
-                           return std::string(http::ReasonName(info.param));
-                         });
+                         [](const auto& row) { return std::string(http::ReasonName(row.param)); });
 
 TEST_P(ClosedList, EveryReplyHasItsReasonAndAnExplicitRetryHint) {
   for (const Effects effects : {Effects::kNone, Effects::kKeyed, Effects::kUnsafe}) {

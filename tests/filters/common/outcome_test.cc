@@ -118,7 +118,7 @@ TEST_P(OutcomeTable, GivesTheVerdictOfItsRowForEveryEffects) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Rows, OutcomeTable, testing::ValuesIn(kExpected),
-                         [](const auto& info) { return std::string(EventName(info.param.event)); });
+                         [](const auto& row) { return std::string(EventName(row.param.event)); });
 
 TEST(Outcome, TheTableOfExpectationsNamesEveryEventOnce) {
   std::set<Event> events = {Event::kUnavailable};  // tested below: it alone depends on an option
