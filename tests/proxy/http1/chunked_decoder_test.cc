@@ -119,6 +119,7 @@ constexpr std::string_view kBad[] = {
     "5;\xc3\xa4\r\nhello\r\n",
     // Trailers.
     "0\r\nA: b\n\r\n",
+    "0\r\nA: b\n",
     "0\r\nA: b\r\n\n",
     "0\r\nA : b\r\n\r\n",
     "0\r\n A: b\r\n\r\n",
@@ -212,6 +213,10 @@ TEST(ChunkedDecoder, ExtensionsAreBounded) {
   for (int i = 0; i < 20; ++i) bytes += chunk(1, 1000);
   EXPECT_EQ(Decode(bytes).error, "too many chunk extensions");
   EXPECT_EQ(Decode(bytes, ByteByByte()).text(), Decode(bytes).text());
+  // They are counted once, not again with every chunk that has none.
+  bytes = chunk(1, 1000);
+  for (int i = 0; i < 20; ++i) bytes += "1\r\nd\r\n";
+  EXPECT_EQ(Decode(bytes).status, Status::kNeedMore);
   // Signed chunks carry one each, for as long as the body lasts.
   bytes.clear();
   for (int i = 0; i < 1000; ++i) bytes += chunk(1000, 85);
