@@ -33,6 +33,11 @@ class EventLoop final : public Loop {
 
   // Turns until Stop().
   void Run();
+  // Runs what is deferred, without waiting for events; for the end, when Run() has returned.
+  void RunPending() {
+    while (RunDeferred()) {
+    }
+  }
   // Ends Run() after the current turn. Any thread; kept when it comes before Run().
   void Stop();
   // Runs `message` on the loop's thread. Any thread. The loop is woken at most once for all the

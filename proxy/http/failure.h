@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string_view>
 
 #include "absl/time/time.h"
 #include "proxy/http/reason.h"
@@ -42,6 +43,12 @@ struct Failure {
   // An attempt on a kept-alive connection that the peer had closed before any response byte: may
   // be sent again once, on a new connection, without spending budget (B0.2, TO-9).
   bool on_reused_connection = false;
+  // Of kIdemUnknown: the status that was given first (502 or 504); 0: the reason's own.
+  uint16_t status = 0;
+  // An unsafe request with a key whose outcome will stay unknown (ID-6).
+  bool is_outcome_unknown = false;
+  // For people, in the problem's detail; static text.
+  std::string_view detail = {};
 };
 
 }  // namespace outrigger::http

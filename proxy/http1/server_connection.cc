@@ -25,8 +25,9 @@ std::string_view OriginForm(const RequestHead& head, Arena& arena) {
 }  // namespace
 
 ServerConnection::ServerConnection(const ServerContext& context, int fd,
-                                   const net::SocketAddress& peer)
+                                   const net::SocketAddress& peer, std::function<void()> on_closed)
     : context_(context),
+      on_closed_(std::move(on_closed)),
       socket_(*context.loop, fd, *this),
       output_(socket_, *context.pool),
       read_deadline_([this] { OnReadDeadline(); }),
@@ -418,6 +419,7 @@ void ServerConnection::Close(bool with_reset) {
   socket_.Close(with_reset);
   Deferred::Unlink();
   membership.Unlink();
+  on_closed_();
   context_.loop->DeferDelete(std::unique_ptr<Deletable>(this));
 }
 

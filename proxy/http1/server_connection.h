@@ -1,6 +1,6 @@
 // An HTTP/1.1 connection from a client: parses requests, gives each to a handler, writes answers.
 //
-//   auto connection = std::make_unique<ServerConnection>(context, fd, peer);
+//   auto* connection = new ServerConnection(context, fd, peer, on_closed);   // owns itself
 //
 // One request at a time: pipelined ones wait in the buffer and, when that is full, in the kernel.
 // The connection ends when the client closes, an answer said so, a deadline passes, the head is
@@ -12,6 +12,7 @@
 
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -49,8 +50,9 @@ class ServerConnection final : public net::SocketHandler,
                                private RequestReader::Owner,
                                private Deferred {
  public:
-  // Takes the descriptor.
-  ServerConnection(const ServerContext& context, int fd, const net::SocketAddress& peer);
+  // Takes the descriptor. `on_closed` is called once, when the connection has ended.
+  ServerConnection(const ServerContext& context, int fd, const net::SocketAddress& peer,
+                   std::function<void()> on_closed);
   ~ServerConnection() override;
 
   // Closes now when idle, else after the answer that is being sent.
@@ -106,6 +108,7 @@ class ServerConnection final : public net::SocketHandler,
   void Close(bool with_reset);
 
   const ServerContext& context_;
+  const std::function<void()> on_closed_;
   net::Socket socket_;
   net::ReadBuffer buffer_;  // the head and what came with it
   net::Output output_;

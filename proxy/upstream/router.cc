@@ -152,7 +152,7 @@ Task<Result> Router::Attempt(Request& request, bool must_be_new) {
       request.body != nullptr ? request.body->Peek() : std::optional<std::string_view>("");
   const bool waits_for_continue = request.expects_continue && !whole.has_value();
   http::HeaderList fields;
-  BuildUpstreamHeaders(request, loop_.Now(), waits_for_continue, fields);
+  BuildUpstreamHeaders(request, loop_.Now(), via_name_, waits_for_continue, fields);
   const http1::RequestLine line{request.method_name, request.target, {}};
   const size_t room = http1::MaxHeadBytes(line, fields, {});
   char* at = connection.output().Reserve(room);

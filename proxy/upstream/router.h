@@ -12,6 +12,8 @@
 
 #pragma once
 
+#include <string_view>
+
 #include "proxy/chain/filter.h"
 #include "proxy/upstream/upstream.h"
 
@@ -27,8 +29,9 @@ class RouterObserver {
 
 class Router final : public chain::Filter {
  public:
-  Router(EventLoop& loop, Upstream& upstream, RouterObserver* observer)
-      : loop_(loop), upstream_(upstream), observer_(observer) {}
+  // `via_name` is what this process calls itself in Via.
+  Router(EventLoop& loop, Upstream& upstream, RouterObserver* observer, std::string_view via_name)
+      : loop_(loop), upstream_(upstream), observer_(observer), via_name_(via_name) {}
 
   Task<http::Result> Call(http::Request& request, chain::Next next) override;
 
@@ -38,6 +41,7 @@ class Router final : public chain::Filter {
   EventLoop& loop_;
   Upstream& upstream_;
   RouterObserver* observer_;
+  std::string_view via_name_;
 };
 
 }  // namespace outrigger::upstream

@@ -10,7 +10,6 @@ using http::HeaderId;
 
 namespace {
 
-constexpr std::string_view kViaEntry = "1.1 outrigger";
 constexpr std::string_view kExhausted = "x-outrigger-retries-exhausted";
 
 std::string_view Decimal(Arena& arena, int64_t number) {
@@ -25,8 +24,8 @@ std::string_view Appended(Arena& arena, std::string_view list, std::string_view 
 
 }  // namespace
 
-void BuildUpstreamHeaders(http::Request& request, MonoTime now, bool keeps_expect,
-                          http::HeaderList& out) {
+void BuildUpstreamHeaders(http::Request& request, MonoTime now, std::string_view via_name,
+                          bool keeps_expect, http::HeaderList& out) {
   Arena& arena = *request.arena;
   std::string_view via;
   std::string_view forwarded_for;
@@ -59,7 +58,9 @@ void BuildUpstreamHeaders(http::Request& request, MonoTime now, bool keeps_expec
     }
     out.Add(field);
   }
-  out.Add({"via", Appended(arena, via, kViaEntry), HeaderId::kVia});
+  out.Add({"via",
+           via.empty() ? arena.Concat("1.1 ", via_name) : arena.Concat(via, ", 1.1 ", via_name),
+           HeaderId::kVia});
   out.Add({"x-forwarded-for", Appended(arena, forwarded_for, request.peer_address),
            HeaderId::kXForwardedFor});
   if (!has_proto) out.Add({"x-forwarded-proto", request.scheme, HeaderId::kXForwardedProto});

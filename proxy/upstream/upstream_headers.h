@@ -9,14 +9,17 @@
 
 #pragma once
 
+#include <string_view>
+
 #include "proxy/http/request.h"
 #include "proxy/http/response.h"
 
 namespace outrigger::upstream {
 
-// Fills `out`, which is empty. `keeps_expect`: Expect goes along, because the body waits for it.
-void BuildUpstreamHeaders(http::Request& request, MonoTime now, bool keeps_expect,
-                          http::HeaderList& out);
+// Fills `out`, which is empty. `via_name` is what this process calls itself. `keeps_expect`: Expect
+// goes along, because the body waits for it.
+void BuildUpstreamHeaders(http::Request& request, MonoTime now, std::string_view via_name,
+                          bool keeps_expect, http::HeaderList& out);
 
 // Takes `x-outrigger-*` off an answer, but for the exhausted mark (RT-7).
 void StripResponseHeaders(http::HeaderList& headers);

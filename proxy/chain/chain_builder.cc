@@ -1,0 +1,77 @@
+#include "proxy/chain/chain_builder.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "filters/common/commit_gate.h"
+
+namespace outrigger::chain {
+namespace {
+
+common::StreamGrammar GrammarOf(config::Preset preset) {
+  switch (preset) {
+    case config::Preset::kOpenai:
+      return common::StreamGrammar::kOpenAi;
+    case config::Preset::kAnthropic:
+      return common::StreamGrammar::kAnthropic;
+    case config::Preset::kNone:
+    case config::Preset::kEmbeddings:
+    case config::Preset::kKserve:
+      break;
+  }
+  return common::StreamGrammar::kGeneric;
+}
+
+std::unique_ptr<Filter> MakeFilter(config::FilterKind /*kind*/,
+                                   const config::RouteConfig& /*route*/,
+                                   const std::string& /*upstream*/, const ChainParts& /*parts*/) {
+  return nullptr;
+}
+
+RouteChain BuildRoute(const config::RouteConfig& route, const config::ListenerConfig& listener,
+                      const config::Config& config, const ChainParts& parts) {
+  const config::TimeoutSettings& timeout = route.filters.timeout;
+  const std::string& upstream = route.upstream.value_or(listener.upstream);
+  RouteChain chain;
+  chain.name = route.name;
+  chain.config = &route;
+  chain.metrics = &parts.standard_metrics.Route(route.name);
+  chain.overall_timeouts = &parts.timeouts.For(timeout.overall);
+  chain.max_stream_timeouts = &parts.timeouts.For(timeout.max_stream);
+  chain.trusts_sdk_timeout = timeout.trust_sdk_header;
+  for (config::FilterKind kind : config.filters.order) {
+    std::unique_ptr<Filter> filter = MakeFilter(kind, route, upstream, parts);
+    if (filter != nullptr) chain.filters.push_back(std::move(filter));
+  }
+  DeadlineQueue* hold = nullptr;
+  if (route.filters.retry.commit == config::CommitPoint::kContent) {
+    hold = &parts.timeouts.For(std::min(common::CommitGate::kLongestHold, timeout.ttft));
+  }
+  chain.filters.push_back(
+      std::make_unique<common::CommitGate>(parts.loop, GrammarOf(route.preset), hold));
+  chain.filters.push_back(std::make_unique<upstream::Router>(
+      parts.loop, *parts.upstreams.at(upstream), parts.router_observers.at(upstream).get(),
+      parts.via_name));
+  return chain;
+}
+
+}  // namespace
+
+std::shared_ptr<const ChainSnapshot> BuildChains(std::shared_ptr<const config::Config> config,
+                                                 const ChainParts& parts) {
+  auto snapshot = std::make_shared<ChainSnapshot>(config);
+  for (const config::ListenerConfig& listener : config->listeners) {
+    ChainSnapshot::ListenerChains& chains = snapshot->listeners.emplace_back();
+    for (const config::RouteConfig& route : config->routes) {
+      chains.routes.push_back(BuildRoute(route, listener, *config, parts));
+    }
+    for (const config::RouteConfig& route : config->preset_routes) {
+      chains.presets.push_back(BuildRoute(route, listener, *config, parts));
+    }
+    chains.unmatched = BuildRoute(snapshot->unmatched_route, listener, *config, parts);
+    chains.forwards_unmatched = listener.unmatched == config::Unmatched::kForward;
+  }
+  return snapshot;
+}
+
+}  // namespace outrigger::chain

@@ -1,0 +1,38 @@
+// Builds the chains of one worker from a configuration: the one place where the order of the
+// filters is turned into objects.
+//
+// Called on the worker that will use the result, or before it runs.
+
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+
+#include "proxy/chain/chain_snapshot.h"
+#include "proxy/chain/shared_state.h"
+#include "proxy/event/deadline_queues.h"
+#include "proxy/log/logger.h"
+#include "proxy/upstream/router.h"
+#include "proxy/upstream/upstream.h"
+
+namespace outrigger::chain {
+
+// What the filters of one worker are made with; all of it outlives the chains.
+struct ChainParts {
+  EventLoop& loop;
+  DeadlineQueues& timeouts;
+  Random& random;
+  metrics::WorkerMetrics& metrics;
+  metrics::StandardMetrics& standard_metrics;
+  log::Logger& log;
+  SharedState& shared;
+  std::map<std::string, std::unique_ptr<upstream::Upstream>>& upstreams;
+  std::map<std::string, std::unique_ptr<upstream::RouterObserver>>& router_observers;
+  std::string_view via_name;
+};
+
+std::shared_ptr<const ChainSnapshot> BuildChains(std::shared_ptr<const config::Config> config,
+                                                 const ChainParts& parts);
+
+}  // namespace outrigger::chain

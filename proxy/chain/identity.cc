@@ -1,0 +1,83 @@
+#include "proxy/chain/identity.h"
+
+#include "proxy/log/hash.h"
+
+namespace outrigger::chain {
+
+using http::HeaderField;
+using http::HeaderId;
+
+namespace {
+
+constexpr char kHex[] = "0123456789abcdef";
+constexpr size_t kTraceparentBytes = 55;  // 00-<32>-<16>-<2>
+constexpr size_t kTraceIdAt = 3;
+constexpr size_t kTraceIdBytes = 32;
+constexpr size_t kSpanIdAt = 36;
+constexpr size_t kSpanIdBytes = 16;
+constexpr size_t kMaxRequestIdBytes = 128;
+
+void PutHex(uint64_t number, char* out) {
+  for (int i = 15; i >= 0; --i, number >>= 4) out[i] = kHex[number & 15];
+}
+
+bool IsLowerHex(std::string_view text) {
+  return text.find_first_not_of("0123456789abcdef") == std::string_view::npos;
+}
+
+bool IsZero(std::string_view text) { return text.find_first_not_of('0') == std::string_view::npos; }
+
+// Version 00 exactly; a later version would have to be read as 00 plus more, which nobody sends.
+bool IsUsableTraceparent(std::string_view text) {
+  if (text.size() != kTraceparentBytes || !text.starts_with("00-")) return false;
+  if (text[35] != '-' || text[52] != '-') return false;
+  const std::string_view trace_id = text.substr(kTraceIdAt, kTraceIdBytes);
+  const std::string_view span_id = text.substr(kSpanIdAt, kSpanIdBytes);
+  return IsLowerHex(trace_id) && IsLowerHex(span_id) && IsLowerHex(text.substr(53)) &&
+         !IsZero(trace_id) && !IsZero(span_id);
+}
+
+}  // namespace
+
+std::string_view IdentityMaker::RequestId(const http::HeaderList& headers, Arena& arena) {
+  const HeaderField* field = headers.Find(HeaderId::kXRequestId);
+  if (field != nullptr && !field->value.empty() && field->value.size() <= kMaxRequestIdBytes &&
+      field->value.find_first_of(" \t\"\\") == std::string_view::npos) {
+    return field->value;
+  }
+  char* out = arena.Allocate(32);
+  PutHex(random_.Next(), out);
+  PutHex(random_.Next(), out + 16);
+  return {out, 32};
+}
+
+TraceContext IdentityMaker::Trace(const http::HeaderList& headers, Arena& arena) {
+  char* out = arena.Allocate(kTraceparentBytes);
+  const HeaderField* field = headers.Find(HeaderId::kTraceparent);
+  if (field != nullptr && IsUsableTraceparent(field->value)) {
+    field->value.copy(out, kTraceparentBytes);
+  } else {
+    std::string_view("00-").copy(out, 3);
+    PutHex(random_.Next(), out + kTraceIdAt);
+    PutHex(random_.Next() | 1, out + kTraceIdAt + 16);
+    out[35] = out[52] = '-';
+    std::string_view("00").copy(out + 53, 2);  // not sampled
+  }
+  PutHex(random_.Next() | 1, out + kSpanIdAt);
+  const std::string_view traceparent(out, kTraceparentBytes);
+  return {traceparent, traceparent.substr(kTraceIdAt, kTraceIdBytes)};
+}
+
+std::string_view IdentityMaker::Tenant(const http::HeaderList& headers,
+                                       const config::TenantConfig& config, Arena& arena) {
+  if (!config.header.empty()) {
+    const HeaderField* field = headers.Find(std::string_view(config.header));
+    if (field != nullptr && !field->value.empty()) return field->value;
+  }
+  if (config.from.empty()) return "anonymous";
+  const HeaderField* authorization = headers.Find(HeaderId::kAuthorization);
+  if (authorization == nullptr || authorization->value.empty()) return "anonymous";
+  return arena.Copy(log::HashForLog(authorization->value));
+}
+
+}  // namespace outrigger::chain

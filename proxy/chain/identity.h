@@ -1,0 +1,44 @@
+// Names for a request and its caller: request id, W3C trace context, tenant.
+//
+//   IdentityMaker identity(random);
+//   request.id = identity.RequestId(request.headers, arena);
+//   const TraceContext trace = identity.Trace(request.headers, arena);
+//   request.tenant = identity.Tenant(request.headers, tenant_config, arena);
+//
+// One worker. Strings live in the arena, or are static.
+
+#pragma once
+
+#include <string_view>
+
+#include "proxy/base/arena.h"
+#include "proxy/base/random.h"
+#include "proxy/config/config.h"
+#include "proxy/http/headers.h"
+
+namespace outrigger::chain {
+
+struct TraceContext {
+  std::string_view traceparent;  // of this hop: the caller's trace, a span of our own
+  std::string_view trace_id;     // view into it
+};
+
+class IdentityMaker {
+ public:
+  explicit IdentityMaker(Random& random) : random_(random) {}
+
+  // The caller's x-request-id when it is usable (1 to 128 visible ASCII characters), else a new
+  // one.
+  std::string_view RequestId(const http::HeaderList& headers, Arena& arena);
+  // Continues a well-formed traceparent of version 00, else starts a trace (W3C Trace Context).
+  TraceContext Trace(const http::HeaderList& headers, Arena& arena);
+  // Whom the request is accounted to (semantics ID-2): the trusted header's value, else a hash of
+  // Authorization, else "anonymous". A credential itself is never kept.
+  std::string_view Tenant(const http::HeaderList& headers, const config::TenantConfig& config,
+                          Arena& arena);
+
+ private:
+  Random& random_;
+};
+
+}  // namespace outrigger::chain

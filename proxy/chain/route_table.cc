@@ -1,0 +1,72 @@
+#include "proxy/chain/route_table.h"
+
+#include <algorithm>
+
+namespace outrigger::chain {
+namespace {
+
+bool IsWildcard(std::string_view segment) {
+  return segment == "*" || (segment.size() >= 2 && segment.front() == '{' && segment.back() == '}');
+}
+
+bool Matches(const config::RouteMatch& match, const http::Request& request) {
+  if (match.path.has_value() && request.path != *match.path) return false;
+  if (match.prefix.has_value() && !MatchesPrefix(*match.prefix, request.path)) return false;
+  if (match.path_template.has_value() && !MatchesTemplate(*match.path_template, request.path)) {
+    return false;
+  }
+  if (!match.methods.empty() && std::find(match.methods.begin(), match.methods.end(),
+                                          request.method_name) == match.methods.end()) {
+    return false;
+  }
+  for (const auto& [name, value] : match.headers) {
+    const http::HeaderField* field = request.headers.Find(std::string_view(name));
+    if (field == nullptr || (value != "*" && field->value != value)) return false;
+  }
+  if (match.content_type.empty()) return true;
+  const http::HeaderField* type = request.headers.Find(http::HeaderId::kContentType);
+  return type != nullptr && std::any_of(match.content_type.begin(), match.content_type.end(),
+                                        [type](const std::string& pattern) {
+                                          return MatchesMediaType(pattern, type->value);
+                                        });
+}
+
+}  // namespace
+
+std::optional<size_t> RouteTable::Match(const http::Request& request) const {
+  for (size_t i = 0; i < routes_.size(); ++i) {
+    if (Matches(routes_[i].match, request)) return i;
+  }
+  return std::nullopt;
+}
+
+bool MatchesTemplate(std::string_view path_template, std::string_view path) {
+  while (!path_template.empty() && !path.empty()) {
+    if (path_template.front() != '/' || path.front() != '/') return false;
+    path_template.remove_prefix(1);
+    path.remove_prefix(1);
+    const std::string_view expected = path_template.substr(0, path_template.find('/'));
+    const std::string_view segment = path.substr(0, path.find('/'));
+    if (IsWildcard(expected) ? segment.empty() : segment != expected) return false;
+    path_template.remove_prefix(expected.size());
+    path.remove_prefix(segment.size());
+  }
+  return path_template.empty() && path.empty();
+}
+
+bool MatchesPrefix(std::string_view prefix, std::string_view path) {
+  if (!path.starts_with(prefix)) return false;
+  return path.size() == prefix.size() || prefix.ends_with('/') || path[prefix.size()] == '/';
+}
+
+bool MatchesMediaType(std::string_view pattern, std::string_view content_type) {
+  const std::string_view type = http::TrimOws(content_type.substr(0, content_type.find(';')));
+  if (pattern.ends_with("/*")) {
+    const std::string_view family = pattern.substr(0, pattern.size() - 1);
+    return type.size() > family.size() &&
+           http::EqualsIgnoreCase(type.substr(0, family.size()), family);
+  }
+  return http::EqualsIgnoreCase(type, pattern);
+}
+
+}  // namespace outrigger::chain

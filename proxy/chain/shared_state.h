@@ -1,0 +1,66 @@
+// What all workers share and what outlives a reload, in one place (architecture 6): keys, buckets,
+// breakers, retry budgets, concurrency counters, the memory budget.
+//
+// Everything is looked up by name when chains are built, never by a request. Each part states its
+// own lock; the maps here are guarded by one mutex.
+
+#pragma once
+
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+
+#include "filters/breaker/breaker_registry.h"
+#include "filters/breaker/throttle_gate.h"
+#include "filters/idempotency/store_key.h"
+#include "filters/idempotency/table.h"
+#include "filters/rate_limit/key_hash.h"
+#include "filters/rate_limit/limiter_table.h"
+#include "filters/retry/budget.h"
+#include "proxy/base/memory_budget.h"
+#include "proxy/upstream/upstream.h"
+
+namespace outrigger::chain {
+
+class SharedState {
+ public:
+  struct Options {
+    size_t memory_bytes = 48 << 20;
+    idempotency::TableLimits key_limits;
+    idempotency::AuditListener* audit = nullptr;
+    breaker::TransitionListener on_breaker_transition;
+    uint64_t seed = 0;
+  };
+
+  explicit SharedState(Options options);
+
+  MemoryBudget& memory() { return memory_; }
+  idempotency::KeyTable& keys() { return keys_; }
+  const idempotency::StoreKeyMaker& key_maker() const { return key_maker_; }
+  breaker::BreakerRegistry& breakers() { return breakers_; }
+  rate_limit::HashSecret hash_secret() const { return hash_secret_; }
+
+  // One for each rule, by its name and the scope it stands in; the first caller's options make it.
+  std::shared_ptr<rate_limit::LimiterTable> Limiter(
+      const std::string& scope, const rate_limit::LimiterTable::Options& options);
+  // One for each upstream.
+  std::shared_ptr<retry::RetryBudget> Budget(const std::string& upstream,
+                                             const retry::BudgetPolicy& policy);
+  std::shared_ptr<upstream::SharedUpstreamState> Upstream(const std::string& name);
+  // Of every upstream that retries, for the gauge.
+  std::map<std::string, std::shared_ptr<retry::RetryBudget>> Budgets() const;
+
+ private:
+  MemoryBudget memory_;
+  const idempotency::StoreKeyMaker key_maker_;
+  idempotency::KeyTable keys_;
+  breaker::BreakerRegistry breakers_;
+  const rate_limit::HashSecret hash_secret_;
+  mutable std::mutex mutex_;  // guards the maps
+  std::map<std::string, std::shared_ptr<rate_limit::LimiterTable>> limiters_;
+  std::map<std::string, std::shared_ptr<retry::RetryBudget>> budgets_;
+  std::map<std::string, std::shared_ptr<upstream::SharedUpstreamState>> upstreams_;
+};
+
+}  // namespace outrigger::chain

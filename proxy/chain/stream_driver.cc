@@ -1,0 +1,301 @@
+#include "proxy/chain/stream_driver.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "filters/common/local_reply.h"
+#include "filters/timeout/deadline_headers.h"
+#include "proxy/chain/access_log.h"
+#include "proxy/chain/http_date.h"
+#include "proxy/http/path.h"
+
+namespace outrigger::chain {
+
+using http::Effects;
+using http::Failure;
+using http::HeaderField;
+using http::HeaderId;
+using http::Reason;
+using http::StreamOutcome;
+
+namespace {
+
+Effects ToEffects(config::Effects effects) {
+  switch (effects) {
+    case config::Effects::kNone:
+      return Effects::kNone;
+    case config::Effects::kKeyed:
+      return Effects::kKeyed;
+    case config::Effects::kUnsafe:
+      break;
+  }
+  return Effects::kUnsafe;
+}
+
+bool HasViaOf(const http::HeaderList& headers, std::string_view name) {
+  for (const HeaderField& field : headers) {
+    if (field.id == HeaderId::kVia && field.value.find(name) != std::string_view::npos) return true;
+  }
+  return false;
+}
+
+}  // namespace
+
+// A deadline that the caller asked for, shorter than the route's.
+class StreamDriver::PropagatedDeadline final : public Timer, public Pooled {
+ public:
+  explicit PropagatedDeadline(StreamDriver& driver)
+      : Timer(driver.context_.loop), driver_(driver) {}
+
+ private:
+  void OnTimer() override { driver_.OnDeadline(); }
+
+  StreamDriver& driver_;
+};
+
+StreamDriver::StreamDriver(DriverContext& context)
+    : context_(context), deadline_([this] { OnDeadline(); }) {
+  request_.arena = &arena_;
+}
+
+StreamDriver::~StreamDriver() {
+  // Before anything that its frames point to.
+  task_.Reset();
+  if (stream_ == nullptr) return;
+  CountActive(-1);
+}
+
+void StreamDriver::CountActive(int delta) {
+  context_.metrics.Add(context_.standard_metrics.in_flight, delta);
+  // One writer: no read-modify-write.
+  context_.active_requests.store(context_.active_requests.load(std::memory_order_relaxed) + delta,
+                                 std::memory_order_relaxed);
+}
+
+void StreamDriver::Start(http::ServerStream& stream) {
+  stream_ = &stream;
+  snapshot_ = context_.snapshot;
+  CountActive(1);
+  request_.received = context_.loop.PreciseNow();
+  request_.id = context_.identity.RequestId(request_.headers, arena_);
+  const TraceContext trace = context_.identity.Trace(request_.headers, arena_);
+  request_.traceparent = trace.traceparent;
+  request_.trace_id = trace.trace_id;
+  request_.response_headers.Add({"x-request-id", request_.id, HeaderId::kXRequestId});
+
+  http::NormalPath normal;
+  const std::string_view problem = http::NormalizePath(request_.target, arena_, normal);
+  if (!problem.empty()) {
+    SendFailure({.reason = Reason::kBadRequest}, problem);
+    return;
+  }
+  request_.path = normal.path;
+  request_.query = normal.query;
+  route_ = snapshot_->Find(request_, context_.listener);
+  const Failure refusal = Admit();
+  if (refusal.reason != Reason::kNone) {
+    SendFailure(refusal);
+    return;
+  }
+  request_.effects = ToEffects(route_->config->EffectsOf(request_.method_name, request_.path));
+  request_.tenant = context_.identity.Tenant(request_.headers, snapshot_->config->tenant, arena_);
+  ArmDeadline();
+  if (request_.deadline <= context_.loop.Now()) {
+    SendFailure({.reason = Reason::kDeadline}, "the caller's deadline had passed");
+    return;
+  }
+  task_ = Run();
+  task_.Start();
+}
+
+Failure StreamDriver::Admit() {
+  if (context_.refuses_requests) return {.reason = Reason::kDraining};
+  if (context_.budget.refuses_requests()) return {.reason = Reason::kOverloadMemory};
+  if (route_ == nullptr) return {.reason = Reason::kNoRoute};
+  if (HasViaOf(request_.headers, context_.via_name)) return {.reason = Reason::kLoopDetected};
+  return {};
+}
+
+void StreamDriver::ArmDeadline() {
+  const MonoTime now = context_.loop.Now();
+  request_.deadline = now + route_->overall_timeouts->timeout();
+  const timeout::CallerTimeout caller = timeout::ReadCallerTimeout(
+      request_.headers, {.trusts_read_timeout = route_->trusts_sdk_timeout});
+  if (caller.timeout >= route_->overall_timeouts->timeout()) {
+    route_->overall_timeouts->Arm(deadline_);
+    return;
+  }
+  request_.deadline = now + caller.timeout;
+  propagated_ = std::make_unique<PropagatedDeadline>(*this);
+  propagated_->Arm(request_.deadline);
+}
+
+// From the loop: nothing of the task is running.
+void StreamDriver::OnDeadline() {
+  task_.Reset();
+  context_.metrics.Increment(context_.standard_metrics.timeouts.At(
+      deadline_reason_ == Reason::kMaxStream ? metrics::TimeoutTier::kMaxStream
+                                             : metrics::TimeoutTier::kOverall));
+  if (stream_->is_head_sent()) {
+    CutStream(deadline_reason_, StreamOutcome::kStall);
+    return;
+  }
+  response_.reset();
+  SendFailure({.reason = deadline_reason_, .executed = request_.executed});
+}
+
+void StreamDriver::OnClientGone() {
+  task_.Reset();
+  Conclude(StreamOutcome::kClientGone, Reason::kNone, 0);
+}
+
+Task<void> StreamDriver::Run() {
+  http::Result result = co_await Next(route_->filters.data())(request_);
+  if (!result.ok()) {
+    SendFailure(result.error());
+    co_return;
+  }
+  response_.emplace(std::move(result).value());
+  SendHead();
+  while (response_->has_body) {
+    http::ChunkResult chunk = co_await response_->body->Read();
+    if (!chunk.ok()) {
+      const bool is_stall = chunk.error().reason == Reason::kInterTokenTimeout ||
+                            chunk.error().reason == Reason::kTtftTimeout ||
+                            chunk.error().reason == Reason::kMaxStream;
+      CutStream(chunk.error().reason, is_stall ? StreamOutcome::kStall : StreamOutcome::kCut);
+      co_return;
+    }
+    if (response_->stream != nullptr) ObserveContent();
+    request_.record.response_bytes += chunk->data.size();
+    const http::HeaderList* trailers = chunk->is_last ? response_->body->trailers() : nullptr;
+    stream_->SendData(chunk->data, chunk->is_last && trailers == nullptr);
+    if (chunk->is_last) break;
+    while (stream_->pending_bytes() > 0) co_await stream_->drained().Wait();
+  }
+  StreamOutcome outcome = StreamOutcome::kComplete;
+  if (const http::StreamState* state = response_->stream; state != nullptr) {
+    if (state->has_error_event) {
+      outcome = StreamOutcome::kErrorEvent;
+    } else if (!state->is_complete) {
+      outcome = StreamOutcome::kCut;
+    }
+  }
+  stream_->Finish(response_->has_body ? response_->body->trailers() : nullptr);
+  Conclude(outcome, response_->reason, response_->status);
+}
+
+void StreamDriver::SendHead() {
+  http::Response& response = *response_;
+  if (response.stream != nullptr) {
+    // A stream's time is bounded by max_stream in place of overall (TO-3).
+    propagated_.reset();
+    deadline_reason_ = Reason::kMaxStream;
+    route_->max_stream_timeouts->Arm(deadline_);
+  }
+  // One id on every answer; the service's own is in its place in the trace.
+  response.headers.Remove(HeaderId::kXRequestId);
+  for (const HeaderField& field : request_.response_headers) response.headers.Add(field);
+  if (!response.headers.Has(HeaderId::kDate)) {
+    response.headers.Add({"Date", HttpDateNow(context_.loop, arena_), HeaderId::kDate});
+  }
+  stream_->SendHead({.status = response.status,
+                     .headers = &response.headers,
+                     .has_body = response.has_body,
+                     .body_length = response.body_length,
+                     .close = context_.is_draining});
+}
+
+void StreamDriver::SendFailure(const Failure& failure, std::string_view detail) {
+  common::LocalReplyContext reply_context;
+  reply_context.effects = request_.effects;
+  reply_context.retry_after = failure.retry_after;
+  reply_context.request_id = request_.id;
+  reply_context.detail = detail.empty() ? failure.detail : detail;
+  reply_context.are_retries_exhausted = request_.record.retries_exhausted;
+  reply_context.status = failure.status;
+  reply_context.is_outcome_unknown = failure.is_outcome_unknown;
+  const common::LocalReply reply = BuildLocalReply(failure.reason, reply_context, arena_);
+  http::HeaderList headers;
+  for (const HeaderField& field : reply.headers()) headers.Add(field);
+  for (const HeaderField& field : request_.response_headers) headers.Add(field);
+  headers.Add({"Date", HttpDateNow(context_.loop, arena_), HeaderId::kDate});
+  stream_->SendHead({.status = reply.status,
+                     .headers = &headers,
+                     .has_body = !reply.body.empty(),
+                     .body_length = reply.body.size(),
+                     .close = reply.closes_connection || context_.is_draining});
+  request_.record.response_bytes = reply.body.size();
+  stream_->SendData(reply.body, true);
+  stream_->Finish(nullptr);
+  Conclude(StreamOutcome::kComplete, failure.reason, reply.status);
+}
+
+void StreamDriver::CutStream(Reason reason, StreamOutcome outcome) {
+  // Between events an event of our own says why; inside one it would complete it wrongly.
+  if (response_->stream != nullptr && response_->stream->is_at_event_boundary) {
+    common::LocalReplyContext reply_context;
+    reply_context.effects = request_.effects;
+    reply_context.request_id = request_.id;
+    stream_->SendData(BuildStreamError(reason, reply_context, arena_), false);
+  }
+  stream_->Abort();
+  Conclude(outcome, reason, response_->status);
+}
+
+void StreamDriver::ObserveContent() {
+  const http::StreamState& state = *response_->stream;
+  if (state.content_events == seen_content_events_) return;
+  const MonoTime now = context_.loop.PreciseNow();
+  if (seen_content_events_ == 0) {
+    request_.record.first_content = state.first_content;
+    context_.metrics.ObserveNanos(route_->metrics->ttft,
+                                  state.first_content.nanos() - request_.received.nanos());
+  } else {
+    context_.metrics.ObserveNanos(route_->metrics->inter_token,
+                                  now.nanos() - last_content_.nanos());
+  }
+  last_content_ = now;
+  seen_content_events_ = state.content_events;
+}
+
+void StreamDriver::Conclude(StreamOutcome outcome, Reason reason, int status) {
+  if (std::exchange(is_concluded_, true)) return;
+  deadline_.Unlink();
+  propagated_.reset();
+  const bool is_stream = response_.has_value() && response_->stream != nullptr;
+  if (response_.has_value()) {
+    if (status == 0 && stream_->is_head_sent()) status = response_->status;
+    response_->EndStream(outcome);
+    response_.reset();
+  }
+  const MonoTime now = context_.loop.PreciseNow();
+  if (route_ != nullptr) {
+    // In-band errors count against the request (OB-8).
+    metrics::CodeClass code_class = metrics::CodeClassOf(status);
+    if (outcome != StreamOutcome::kComplete && outcome != StreamOutcome::kClientGone) {
+      code_class = metrics::CodeClass::k5xx;
+    }
+    context_.metrics.Increment(route_->metrics->requests.At(code_class, reason));
+    context_.metrics.ObserveNanos(route_->metrics->duration,
+                                  now.nanos() - request_.received.nanos());
+    if (is_stream) {
+      context_.metrics.Increment(
+          route_->metrics->stream_outcome.At(static_cast<metrics::StreamOutcome>(outcome)));
+    }
+  }
+  if (snapshot_->config->log.access != config::AccessLog::kNone) {
+    const bool is_error = status >= 500 || status == 0 || outcome != StreamOutcome::kComplete;
+    if (is_error || snapshot_->config->log.access == config::AccessLog::kAll) {
+      WriteAccessLog(context_.log, {.request = request_,
+                                    .route = route_ == nullptr ? std::string_view() : route_->name,
+                                    .status = status,
+                                    .reason = reason,
+                                    .is_stream = is_stream,
+                                    .outcome = outcome,
+                                    .ended = now});
+    }
+  }
+}
+
+}  // namespace outrigger::chain

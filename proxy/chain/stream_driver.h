@@ -1,0 +1,90 @@
+// Drives one request from its head to its last byte: finds the route, fixes deadline, tenant and
+// ids, awaits the chain, and pulls the answer's body to the client with back-pressure.
+//
+// Made by the codec for each request (StreamHandlerFactory) and destroyed by it, from the loop,
+// when the answer is finished or the client is gone; destroying it cancels the chain. Failures
+// become local replies here and nowhere else (semantics B0.3). After the head was sent, the only
+// honest signals are an SSE error event and an aborted body.
+//
+// One worker. DriverContext and everything in it outlives the streams.
+
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <optional>
+#include <string_view>
+
+#include "proxy/base/memory_budget.h"
+#include "proxy/base/pooled.h"
+#include "proxy/chain/chain_snapshot.h"
+#include "proxy/chain/identity.h"
+#include "proxy/event/event_loop.h"
+#include "proxy/http/server_stream.h"
+#include "proxy/log/logger.h"
+#include "proxy/metrics/standard_metrics.h"
+
+namespace outrigger::chain {
+
+// What the streams of one listener in one worker share.
+struct DriverContext {
+  Loop& loop;
+  metrics::WorkerMetrics& metrics;
+  metrics::StandardMetrics& standard_metrics;
+  log::Logger& log;
+  IdentityMaker& identity;
+  MemoryBudget& budget;
+  // The newest snapshot; each stream copies the pointer when it begins.
+  const std::shared_ptr<const ChainSnapshot>& snapshot;
+  size_t listener = 0;
+  std::string_view via_name;     // of this process, to recognise a loop
+  const bool& is_draining;       // answers say `Connection: close`
+  const bool& refuses_requests;  // the lame duck is over: 503 `draining`
+  // Counted for the drain, read by the main thread; this worker alone writes.
+  std::atomic<int64_t>& active_requests;
+};
+
+class StreamDriver final : public http::StreamHandler, public Pooled {
+ public:
+  explicit StreamDriver(DriverContext& context);
+  ~StreamDriver() override;
+
+  http::Request& request() override { return request_; }
+  void Start(http::ServerStream& stream) override;
+  void OnClientGone() override;
+
+ private:
+  class PropagatedDeadline;
+
+  void CountActive(int delta);
+  // A reason to refuse the request before the chain; kNone: none.
+  http::Failure Admit();
+  void ArmDeadline();
+  void OnDeadline();
+
+  Task<void> Run();
+  void SendHead();
+  void SendFailure(const http::Failure& failure, std::string_view detail = {});
+  // After the head was sent.
+  void CutStream(http::Reason reason, http::StreamOutcome outcome);
+  void ObserveContent();
+  // Everything that is said once about a request, at its end.
+  void Conclude(http::StreamOutcome outcome, http::Reason reason, int status);
+
+  DriverContext& context_;
+  http::Request request_;
+  Arena arena_;
+  std::shared_ptr<const ChainSnapshot> snapshot_;
+  const RouteChain* route_ = nullptr;
+  http::ServerStream* stream_ = nullptr;
+  std::optional<http::Response> response_;
+  DeadlineEntry deadline_;
+  std::unique_ptr<PropagatedDeadline> propagated_;
+  http::Reason deadline_reason_ = http::Reason::kDeadline;
+  uint64_t seen_content_events_ = 0;
+  MonoTime last_content_;
+  bool is_concluded_ = false;
+  Task<void> task_;
+};
+
+}  // namespace outrigger::chain

@@ -1,0 +1,255 @@
+#include "proxy/server/worker.h"
+
+#include <unistd.h>
+
+#include <cstring>
+#include <random>
+#include <utility>
+
+#include "filters/common/local_reply.h"
+#include "proxy/chain/http_date.h"
+
+namespace outrigger::server {
+namespace {
+
+constexpr absl::Duration kLingerTimeout = absl::Seconds(2);
+constexpr absl::Duration kHeartbeatPeriod = absl::Seconds(1);
+
+uint64_t SeedOf(int index) {
+  std::random_device device;
+  return (static_cast<uint64_t>(device()) << 32 | device()) + static_cast<uint64_t>(index);
+}
+
+upstream::UpstreamOptions ToOptions(const config::UpstreamConfig& config) {
+  upstream::UpstreamOptions options;
+  options.name = config.name;
+  for (const config::Address& address : config.endpoints) {
+    // The configuration has checked the form.
+    options.endpoints.push_back(
+        {net::ParseEndpoint(address.ToString()).value(), config.ConnectTimeout(address)});
+  }
+  options.balance = config.balance == config::Balance::kRoundRobin
+                        ? upstream::Balance::kRoundRobin
+                        : upstream::Balance::kLeastRequest;
+  options.max_requests = config.max_requests;
+  options.keepalive_idle = config.keepalive.idle;
+  options.keepalive_max = static_cast<size_t>(config.keepalive.max);
+  return options;
+}
+
+class UpstreamTimes final : public upstream::RouterObserver {
+ public:
+  UpstreamTimes(metrics::WorkerMetrics& metrics, const metrics::UpstreamMetrics& ids)
+      : metrics_(metrics), ids_(ids) {}
+
+  void OnConnected(absl::Duration took) override {
+    metrics_.ObserveNanos(ids_.Duration(metrics::UpstreamPhase::kConnect),
+                          absl::ToInt64Nanoseconds(took));
+  }
+  void OnHead(absl::Duration since_start) override {
+    metrics_.ObserveNanos(ids_.Duration(metrics::UpstreamPhase::kHead),
+                          absl::ToInt64Nanoseconds(since_start));
+  }
+
+ private:
+  metrics::WorkerMetrics& metrics_;
+  const metrics::UpstreamMetrics& ids_;
+};
+
+}  // namespace
+
+// Makes a driver for each request, and the answers to heads that cannot be accepted.
+class Worker::HandlerFactory final : public http::StreamHandlerFactory {
+ public:
+  HandlerFactory(Worker& worker, size_t listener)
+      : context_{.loop = worker.loop_,
+                 .metrics = worker.metrics_,
+                 .standard_metrics = worker.process_.standard_metrics,
+                 .log = worker.log_,
+                 .identity = worker.identity_,
+                 .budget = worker.process_.shared.memory(),
+                 .snapshot = worker.snapshot_,
+                 .listener = listener,
+                 .via_name = worker.process_.via_name,
+                 .is_draining = worker.is_draining_,
+                 .refuses_requests = worker.refuses_requests_,
+                 .active_requests = worker.active_requests_} {}
+
+  std::unique_ptr<http::StreamHandler> NewHandler() override {
+    return std::make_unique<chain::StreamDriver>(context_);
+  }
+
+  Rejection Reject(http::Reason reason, std::string_view detail, Arena& arena,
+                   http::HeaderList& headers) override {
+    common::LocalReplyContext reply_context;
+    static const http::HeaderList kNoHeaders;
+    reply_context.request_id = context_.identity.RequestId(kNoHeaders, arena);
+    reply_context.detail = detail;
+    const common::LocalReply reply = BuildLocalReply(reason, reply_context, arena);
+    for (const http::HeaderField& field : reply.headers()) headers.Add(field);
+    headers.Add("x-request-id", reply_context.request_id);
+    headers.Add("Date", chain::HttpDateNow(context_.loop, arena));
+    context_.log.Warn("request_refused")
+        .Str("request_id", reply_context.request_id)
+        .Int("status", reply.status)
+        .Str("reason", ReasonName(reason))
+        .Str("detail", detail);
+    return {reply.status, reply.body};
+  }
+
+  bool is_draining() const override { return context_.is_draining; }
+
+ private:
+  chain::DriverContext context_;
+};
+
+struct Worker::ListenerState {
+  ListenerState(Worker& worker, size_t index) : handlers(worker, index) {}
+
+  HandlerFactory handlers;
+  http1::ServerContext context;
+  std::unique_ptr<net::Listener> listener;
+  IntrusiveList<http1::ServerConnection::Membership> connections;
+};
+
+class Worker::Heartbeat final : public Timer {
+ public:
+  explicit Heartbeat(Worker& worker) : Timer(worker.loop_), worker_(worker) {}
+  void Beat() { OnTimer(); }
+
+ private:
+  void OnTimer() override {
+    worker_.process_.on_tick(worker_.index_, PreciseNow());
+    Arm(loop().Now() + kHeartbeatPeriod);
+  }
+
+  Worker& worker_;
+};
+
+Worker::Worker(int index, const ProcessParts& process, std::shared_ptr<const config::Config> config)
+    : index_(index),
+      process_(process),
+      random_(SeedOf(index)),
+      pool_(process.shared.memory()),
+      timeouts_(loop_),
+      metrics_(process.registry.AddWorker()),
+      log_(process.logs.NewLogger()),
+      identity_(random_),
+      heartbeat_(std::make_unique<Heartbeat>(*this)) {
+  MakeUpstreams(*config);
+  const chain::ChainParts parts{.loop = loop_,
+                                .timeouts = timeouts_,
+                                .random = random_,
+                                .metrics = metrics_,
+                                .standard_metrics = process_.standard_metrics,
+                                .log = log_,
+                                .shared = process_.shared,
+                                .upstreams = upstreams_,
+                                .router_observers = router_observers_,
+                                .via_name = process_.via_name};
+  snapshot_ = BuildChains(config, parts);
+  for (size_t i = 0; i < config->listeners.size(); ++i) {
+    const config::ListenerLimits& limits = config->listeners[i].limits;
+    auto listener = std::make_unique<ListenerState>(*this, i);
+    http1::ServerContext& context = listener->context;
+    context.loop = &loop_;
+    context.pool = &pool_;
+    context.handlers = &listener->handlers;
+    context.head_limits.max_head_bytes = limits.headers;
+    context.head_limits.max_fields = static_cast<size_t>(limits.header_count);
+    context.max_body_bytes = limits.body;
+    context.allow_half_close = config->listeners[i].half_close == config::HalfClose::kAllow;
+    context.header_timeouts = &timeouts_.For(limits.header_timeout);
+    context.body_idle_timeouts = &timeouts_.For(limits.body_idle_timeout);
+    context.write_idle_timeouts = &timeouts_.For(limits.write_idle_timeout);
+    context.idle_timeouts = &timeouts_.For(limits.idle_timeout);
+    context.linger_timeouts = &timeouts_.For(kLingerTimeout);
+    listeners_.push_back(std::move(listener));
+  }
+}
+
+Worker::~Worker() {
+  Join();
+  // In the loop's absence: connections first, then whatever they handed to it.
+  ForEachConnection([](http1::ServerConnection& connection) { connection.CloseNow(); });
+  loop_.RunPending();
+}
+
+void Worker::MakeUpstreams(const config::Config& config) {
+  for (const config::UpstreamConfig& upstream : config.upstreams) {
+    upstreams_[upstream.name] = std::make_unique<upstream::Upstream>(
+        loop_, pool_, random_, ToOptions(upstream), process_.shared.Upstream(upstream.name));
+    router_observers_[upstream.name] = std::make_unique<UpstreamTimes>(
+        metrics_, process_.standard_metrics.Upstream(upstream.name));
+  }
+}
+
+void Worker::AddListener(size_t listener, int fd) {
+  ListenerState& state = *listeners_[listener];
+  state.listener = std::make_unique<net::Listener>(
+      loop_, fd,
+      net::Listener::Callbacks{.on_accept =
+                                   [this, &state](int client, const net::SocketAddress& peer) {
+                                     OnAccept(state, client, peer);
+                                   },
+                               .on_exhausted =
+                                   [this](int error) {
+                                     metrics_.Increment(process_.standard_metrics.accept_errors);
+                                     log_.Error("accept_failed").Str("error", std::strerror(error));
+                                   }});
+}
+
+void Worker::OnAccept(ListenerState& listener, int fd, const net::SocketAddress& peer) {
+  auto* connection = new http1::ServerConnection(listener.context, fd, peer, [this] {
+    open_connections_.fetch_sub(1, std::memory_order_relaxed);
+    metrics_.Add(process_.standard_metrics.downstream_connections, -1);
+  });
+  listener.connections.PushBack(connection->membership);
+  open_connections_.fetch_add(1, std::memory_order_relaxed);
+  metrics_.Add(process_.standard_metrics.downstream_connections, 1);
+}
+
+template <class Visit>
+void Worker::ForEachConnection(Visit visit) {
+  for (const std::unique_ptr<ListenerState>& listener : listeners_) {
+    listener->connections.ForEach([&visit](http1::ServerConnection::Membership& membership) {
+      visit(membership.connection);
+    });
+  }
+}
+
+void Worker::Start() {
+  thread_ = std::thread([this] {
+    heartbeat_->Beat();
+    loop_.Run();
+  });
+}
+
+void Worker::BeginDrain() {
+  loop_.Post([this] {
+    is_draining_ = true;
+    ForEachConnection([](http1::ServerConnection& connection) { connection.Drain(); });
+  });
+}
+
+void Worker::RefuseNew() {
+  loop_.Post([this] {
+    is_draining_ = refuses_requests_ = true;
+    for (const std::unique_ptr<ListenerState>& listener : listeners_) {
+      if (listener->listener != nullptr) listener->listener->Close();
+    }
+    ForEachConnection([](http1::ServerConnection& connection) { connection.Drain(); });
+  });
+}
+
+void Worker::CloseAll() {
+  loop_.Post([this] {
+    ForEachConnection([](http1::ServerConnection& connection) { connection.CloseNow(); });
+  });
+}
+
+void Worker::Join() {
+  if (thread_.joinable()) thread_.join();
+}
+
+}  // namespace outrigger::server

@@ -1,0 +1,95 @@
+// One worker: a thread with one event loop, its listeners' sockets, connections, upstreams, chains.
+//
+//   Worker worker(0, process, config);
+//   worker.AddListener(0, fd);
+//   worker.Start();
+//   worker.Drain(...);  worker.Stop();  worker.Join();
+//
+// Workers share nothing mutable but SharedState. The public calls are made by the main thread;
+// those that touch a running worker post a message to its loop.
+
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <vector>
+
+#include "proxy/chain/chain_builder.h"
+#include "proxy/chain/stream_driver.h"
+#include "proxy/http1/server_connection.h"
+#include "proxy/net/listener.h"
+
+namespace outrigger::server {
+
+// Of the process; outlives the workers.
+struct ProcessParts {
+  chain::SharedState& shared;
+  metrics::Registry& registry;
+  metrics::StandardMetrics& standard_metrics;
+  log::LogService& logs;
+  std::string_view via_name;
+  // Called on the worker's thread about once a second, and when it begins to run.
+  std::function<void(int worker, MonoTime now)> on_tick;
+};
+
+class Worker {
+ public:
+  Worker(int index, const ProcessParts& process, std::shared_ptr<const config::Config> config);
+  ~Worker();
+  Worker(const Worker&) = delete;
+  Worker& operator=(const Worker&) = delete;
+
+  // Takes `fd`, from net::Listener::Open(). REQUIRES: before Start().
+  void AddListener(size_t listener, int fd);
+  void Start();
+  // Answers say `Connection: close`, idle connections are closed.
+  void BeginDrain();
+  // No new connections, new requests get 503 `draining`.
+  void RefuseNew();
+  // Cuts what is left.
+  void CloseAll();
+  void Stop() { loop_.Stop(); }
+  void Join();
+
+  // Connections open now; any thread.
+  int64_t open_connections() const { return open_connections_.load(std::memory_order_relaxed); }
+  // Exchanges that have begun and not ended; any thread.
+  int64_t active_requests() const { return active_requests_.load(std::memory_order_relaxed); }
+
+ private:
+  class HandlerFactory;
+  struct ListenerState;
+  class Heartbeat;
+
+  void MakeUpstreams(const config::Config& config);
+  void OnAccept(ListenerState& listener, int fd, const net::SocketAddress& peer);
+  template <class Visit>
+  void ForEachConnection(Visit visit);
+
+  const int index_;
+  const ProcessParts& process_;
+  EventLoop loop_;
+  Random random_;
+  net::BufferPool pool_;
+  DeadlineQueues timeouts_;
+  metrics::WorkerMetrics& metrics_;
+  log::Logger& log_;
+  chain::IdentityMaker identity_;
+  std::map<std::string, std::unique_ptr<upstream::Upstream>> upstreams_;
+  std::map<std::string, std::unique_ptr<upstream::RouterObserver>> router_observers_;
+  std::shared_ptr<const chain::ChainSnapshot> snapshot_;
+  std::vector<std::unique_ptr<ListenerState>> listeners_;
+  std::unique_ptr<Heartbeat> heartbeat_;
+  bool is_draining_ = false;
+  bool refuses_requests_ = false;
+  std::atomic<int64_t> open_connections_{0};
+  std::atomic<int64_t> active_requests_{0};
+  std::thread thread_;
+};
+
+}  // namespace outrigger::server
