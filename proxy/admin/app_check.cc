@@ -1,0 +1,228 @@
+#include "proxy/admin/app_check.h"
+
+#include <errno.h>
+#include <event2/buffer.h>
+#include <event2/util.h>
+#include <fmt/format.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include <algorithm>
+#include <charconv>
+#include <string_view>
+#include <utility>
+
+namespace outrigger::admin {
+namespace {
+
+constexpr absl::Duration kIntervalBeforeFirstSuccess = absl::Milliseconds(500);
+constexpr size_t kMaxStatusLine = 1024;
+constexpr std::string_view kUnixPrefix = "unix:";
+
+struct HostPort {
+  std::string host;
+  int port = 0;
+};
+
+std::optional<HostPort> SplitHostPort(std::string_view endpoint) {
+  const size_t colon = endpoint.rfind(':');
+  if (colon == std::string_view::npos || colon == 0) return std::nullopt;
+  const std::string_view port_text = endpoint.substr(colon + 1);
+  HostPort result;
+  const char* end = port_text.data() + port_text.size();
+  const auto [parsed, error] = std::from_chars(port_text.data(), end, result.port);
+  if (error != std::errc() || parsed != end || result.port < 1 || result.port > 65535) {
+    return std::nullopt;
+  }
+  result.host = endpoint.substr(0, colon);
+  return result;
+}
+
+// "HTTP/1.1 200 OK" -> 200; nothing when it is no status line.
+std::optional<int> ParseStatus(std::string_view line) {
+  if (!line.starts_with("HTTP/1.") || line.size() < 12 || line[8] != ' ') return std::nullopt;
+  int status = 0;
+  for (char c : line.substr(9, 3)) {
+    if (c < '0' || c > '9') return std::nullopt;
+    status = status * 10 + (c - '0');
+  }
+  if (line.size() > 12 && line[12] != ' ') return std::nullopt;
+  return status;
+}
+
+}  // namespace
+
+AppChecker::AppChecker(Loop& loop, AppCheckConfig config, std::shared_ptr<AppHealth> health,
+                       OnChange on_change)
+    : loop_(loop),
+      config_(std::move(config)),
+      health_(std::move(health)),
+      on_change_(std::move(on_change)),
+      timer_(loop.NewTimer(OnTimer, this)),
+      deadline_(loop.NewTimer(OnDeadline, this)),
+      period_start_(PreciseNow()) {
+  // Not from here: the caller has not stored us yet.
+  const timeval now = ToDelay(absl::ZeroDuration());
+  evtimer_add(timer_.get(), &now);
+}
+
+AppChecker::~AppChecker() {
+  connection_ = nullptr;
+  dns_ = nullptr;
+}
+
+void AppChecker::OnTimer(evutil_socket_t, short, void* self) {
+  auto& checker = *static_cast<AppChecker*>(self);
+  // Armed first: a check that outlasts the interval must not be the last one.
+  const absl::Duration interval =
+      checker.health_->has_ever_succeeded()
+          ? checker.config_.interval
+          : std::min(checker.config_.interval, kIntervalBeforeFirstSuccess);
+  const timeval next = ToDelay(interval);
+  evtimer_add(checker.timer_.get(), &next);
+  checker.CheckNow();
+}
+
+void AppChecker::CheckNow() {
+  if (is_running_) return;
+  is_running_ = true;
+  const timeval timeout = ToDelay(config_.timeout);
+  evtimer_add(deadline_.get(), &timeout);
+  // libevent may have reported the error through OnEvent already.
+  if (const absl::Status status = Connect(); !status.ok() && is_running_) {
+    Finish(absl::IsUnavailable(status) ? CheckOutcome::kRefused : CheckOutcome::kError,
+           std::string(status.message()));
+  }
+}
+
+absl::Status AppChecker::Connect() {
+  connection_.reset(bufferevent_socket_new(loop_.base(), -1, BEV_OPT_CLOSE_ON_FREE));
+  bufferevent_setcb(connection_.get(), OnReadable, nullptr, OnEvent, this);
+  bufferevent_setwatermark(connection_.get(), EV_READ, 0, 16 * 1024);
+
+  sockaddr_storage storage{};
+  auto* address = reinterpret_cast<sockaddr*>(&storage);
+  int size = sizeof(storage);
+  const std::string_view endpoint = config_.endpoint;
+  if (endpoint.starts_with(kUnixPrefix)) {
+    const std::string_view path = endpoint.substr(kUnixPrefix.size());
+    auto* local = reinterpret_cast<sockaddr_un*>(&storage);
+    if (path.empty() || path.size() >= sizeof(local->sun_path)) {
+      return absl::InvalidArgumentError(fmt::format("{} is not a usable path", endpoint));
+    }
+    local->sun_family = AF_UNIX;
+    path.copy(local->sun_path, path.size());
+    size = sizeof(*local);
+  } else if (evutil_parse_sockaddr_port(config_.endpoint.c_str(), address, &size) != 0) {
+    const std::optional<HostPort> name = SplitHostPort(endpoint);
+    if (!name.has_value()) {
+      return absl::InvalidArgumentError(fmt::format("{} is not host:port", endpoint));
+    }
+    if (dns_ == nullptr) {
+      dns_.reset(evdns_base_new(
+          loop_.base(), EVDNS_BASE_INITIALIZE_NAMESERVERS | EVDNS_BASE_DISABLE_WHEN_INACTIVE));
+    }
+    if (dns_ == nullptr) return absl::UnknownError("no usable name server");
+    if (bufferevent_socket_connect_hostname(connection_.get(), dns_.get(), AF_UNSPEC,
+                                            name->host.c_str(), name->port) != 0) {
+      return absl::UnknownError(fmt::format("cannot look up {}", name->host));
+    }
+    return absl::OkStatus();
+  }
+  if (bufferevent_socket_connect(connection_.get(), address, size) != 0) {
+    const int error = errno;
+    const std::string text = fmt::format("connect to {}: {}", endpoint, strerror(error));
+    const bool is_refused = error == ECONNREFUSED || error == ENOENT;
+    return is_refused ? absl::UnavailableError(text) : absl::UnknownError(text);
+  }
+  return absl::OkStatus();
+}
+
+void AppChecker::OnConnected() {
+  if (config_.path.empty()) {
+    Finish(CheckOutcome::kSuccess, "");
+    connection_ = nullptr;
+    return;
+  }
+  const bool is_unix = config_.endpoint.starts_with(kUnixPrefix);
+  const std::string request = fmt::format(
+      "GET {} HTTP/1.1\r\nHost: {}\r\nUser-Agent: outrigger-health\r\nAccept: */*\r\n"
+      "Connection: close\r\n\r\n",
+      config_.path, is_unix ? "localhost" : config_.endpoint);
+  evbuffer_add(bufferevent_get_output(connection_.get()), request.data(), request.size());
+  bufferevent_enable(connection_.get(), EV_READ | EV_WRITE);
+}
+
+void AppChecker::OnReadable(bufferevent* bev, void* self) {
+  auto& checker = *static_cast<AppChecker*>(self);
+  evbuffer* input = bufferevent_get_input(bev);
+  if (!checker.is_running_) {
+    // The verdict is known; the rest is read so that the service does not see a reset.
+    evbuffer_drain(input, evbuffer_get_length(input));
+    return;
+  }
+  const size_t size = std::min(evbuffer_get_length(input), kMaxStatusLine);
+  const std::string_view bytes(
+      reinterpret_cast<const char*>(evbuffer_pullup(input, static_cast<ev_ssize_t>(size))), size);
+  const size_t line_end = bytes.find('\n');
+  if (line_end == std::string_view::npos) {
+    if (size == kMaxStatusLine) checker.Finish(CheckOutcome::kError, "answer is not HTTP");
+    return;
+  }
+  std::string_view line = bytes.substr(0, line_end);
+  if (line.ends_with('\r')) line.remove_suffix(1);
+  const std::optional<int> status = ParseStatus(line);
+  evbuffer_drain(input, evbuffer_get_length(input));
+  if (!status.has_value()) {
+    checker.Finish(CheckOutcome::kError, "answer is not HTTP");
+  } else if (*status >= 200 && *status < 400) {
+    checker.Finish(CheckOutcome::kSuccess, "");
+  } else {
+    checker.Finish(CheckOutcome::kBadStatus, fmt::format("status {}", *status));
+  }
+}
+
+void AppChecker::OnEvent(bufferevent* bev, short what, void* self) {
+  auto& checker = *static_cast<AppChecker*>(self);
+  if ((what & BEV_EVENT_CONNECTED) != 0) {
+    checker.OnConnected();
+    return;
+  }
+  const int error = EVUTIL_SOCKET_ERROR();
+  const int dns_error = bufferevent_socket_get_dns_error(bev);
+  if (checker.is_running_) {
+    if (dns_error != 0) {
+      checker.Finish(CheckOutcome::kError, fmt::format("{}: {}", checker.config_.endpoint,
+                                                       evutil_gai_strerror(dns_error)));
+    } else if ((what & BEV_EVENT_EOF) != 0) {
+      checker.Finish(CheckOutcome::kError, "closed without an answer");
+    } else {
+      const bool is_refused = error == ECONNREFUSED || error == ENOENT;
+      checker.Finish(is_refused ? CheckOutcome::kRefused : CheckOutcome::kError,
+                     fmt::format("{}: {}", checker.config_.endpoint, strerror(error)));
+    }
+  }
+  checker.connection_ = nullptr;
+}
+
+void AppChecker::OnDeadline(evutil_socket_t, short, void* self) {
+  auto& checker = *static_cast<AppChecker*>(self);
+  if (checker.is_running_) {
+    checker.Finish(CheckOutcome::kTimeout,
+                   fmt::format("no answer in {}", absl::FormatDuration(checker.config_.timeout)));
+  }
+  checker.connection_ = nullptr;
+}
+
+void AppChecker::Finish(CheckOutcome outcome, std::string detail) {
+  is_running_ = false;
+  const MonoTime period_start = std::exchange(period_start_, PreciseNow());
+  const bool is_upstream_alive =
+      config_.last_upstream_byte && config_.last_upstream_byte() >= period_start;
+  if (health_->Record({outcome, std::move(detail)}, is_upstream_alive) && on_change_) {
+    on_change_(*health_);
+  }
+}
+
+}  // namespace outrigger::admin
