@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 
 #include "filters/common/json_cursor.h"
 #include "proxy/http/headers.h"
@@ -14,8 +15,32 @@ constexpr EventMeaning kPreamble = {EventKind::kPreamble};
 constexpr EventMeaning kContent = {EventKind::kContent};
 constexpr EventMeaning kTerminal = {EventKind::kTerminal};
 
-bool Contains(std::string_view text, std::string_view part) {
-  return text.find(part) != std::string_view::npos;
+// Whether "role", "error" or "type" stands in the text, quotes included. In a JSON string a quote
+// is escaped, so that such a word is a key or a whole value. One pass over the quotes: this is
+// asked for almost every event of a chat, and the answer is almost always no.
+bool HasStructuralWord(std::string_view text) {
+  if (text.empty()) return false;
+  const char* const end = text.data() + text.size();
+  for (const char* at = text.data();;) {
+    at = static_cast<const char*>(std::memchr(at, '"', static_cast<size_t>(end - at)));
+    if (at == nullptr) return false;
+    ++at;
+    if (at == end) return false;
+    const std::string_view rest(at, static_cast<size_t>(end - at));
+    switch (rest.front()) {
+      case 'r':
+        if (rest.substr(0, 5) == "role\"") return true;
+        break;
+      case 'e':
+        if (rest.substr(0, 6) == "error\"") return true;
+        break;
+      case 't':
+        if (rest.substr(0, 5) == "type\"") return true;
+        break;
+      default:
+        break;
+    }
+  }
 }
 
 bool ContainsIgnoreCase(std::string_view text, std::string_view part) {
@@ -162,11 +187,7 @@ EventMeaning ClassifyOpenAi(const SseEvent& event) {
   const std::string_view data = http::TrimOws(event.data);
   if (data == "[DONE]") return kTerminal;
   if (IsOpenAiType(event.type)) return OpenAiTyped(event.type, data);
-  // In a JSON string a quote is escaped, so these words in quotes are a key or a whole value. A
-  // chunk with none of them is a delta with content, which is what almost every chunk is.
-  if (!Contains(data, "\"role\"") && !Contains(data, "\"error\"") && !Contains(data, "\"type\"")) {
-    return kContent;
-  }
+  if (!HasStructuralWord(data)) return kContent;
   JsonCursor json(data);
   bool is_role_only = false;
   std::string_view key;
