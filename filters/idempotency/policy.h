@@ -38,7 +38,7 @@ struct IdempotencyPolicy {
   size_t max_body_bytes = size_t{2} << 20;
   OnFull on_full = OnFull::kReject;
   OnOwnerDisconnect on_owner_disconnect = OnOwnerDisconnect::kFinish;
-  // ID-12.
+  // ID-12. Waiters are readers of one running execution, its first caller included.
   size_t max_waiters = 1000;
   size_t max_detached = 8;
   absl::Duration detached_timeout = absl::Seconds(120);

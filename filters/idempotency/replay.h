@@ -5,9 +5,9 @@
 //
 // Everything the service sent is repeated, Location and ETag included, except what belonged to the
 // first caller or to its connection: hop-by-hop fields and those that Connection names, Date,
-// Set-Cookie, WWW-Authenticate, Proxy-*, RateLimit*, X-RateLimit-*, Retry-After, Server-Timing,
-// traceparent, X-Request-Id, X-Envoy-*, X-Outrigger-*. Date and X-Request-Id of this answer are
-// added by whoever sends it.
+// Set-Cookie, WWW-Authenticate, Proxy-*, RateLimit*, X-RateLimit-*, Retry-After (and its -ms
+// forms), Server-Timing, traceparent, tracestate, X-Request-Id, X-Envoy-*, X-Outrigger-*. Date and
+// X-Request-Id of this answer are added by whoever sends it.
 //
 // Added:
 //   Idempotent-Replayed: true                        (as Stripe does)

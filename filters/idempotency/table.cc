@@ -67,7 +67,7 @@ BeginResult KeyTable::Insert(Shard& shard, const BeginRequest& request) {
   RecordingLimits limits;
   limits.max_body_bytes = request.policy.max_body_bytes;
   limits.window_bytes = request.policy.window_bytes;
-  limits.max_readers = request.policy.max_waiters;
+  limits.max_readers = std::max<size_t>(request.policy.max_waiters, 1);  // the first caller
   RefPtr<Recording> recording =
       MakeRef<Recording>(limits, budget_, static_cast<RecordingQuota&>(*this));
 

@@ -85,8 +85,7 @@ TEST(Fingerprint, DoesNotDependOnHowTheBodyIsCut) {
   }
 }
 
-TEST(Fingerprint, FinishesOnAnotherThreadsContext) {
-  // Contexts go back to the list of whoever ends them, and serve again from there.
+TEST(Fingerprint, ServesMoreHashesAtOnceThanContextsAreKept) {
   std::vector<Fingerprinter> many;
   for (int i = 0; i < 200; ++i) many.emplace_back("POST", "/", "");
   for (Fingerprinter& one : many) one.Update("x");

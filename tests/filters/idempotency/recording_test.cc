@@ -358,7 +358,9 @@ TEST_F(RecordingTest, KeepsOnlyTheWindowAfterOverflow) {
   for (int i = 0; i < 1000; ++i) {
     recording_->Append(data);
     if (recording_->WaitForRoom(waiter_)) ReadAvailable(*reader, waiter_, &body);
-    if (i > 50) ASSERT_LT(budget_.used_bytes(), kWindow + 4 * Recording::kMaxSegmentBytes);
+    if (i > 50) {
+      ASSERT_LT(budget_.used_bytes(), kWindow + 4 * Recording::kMaxSegmentBytes);
+    }
   }
   ReadAvailable(*reader, waiter_, &body);
   EXPECT_EQ(body.size(), 8192u * 1000);

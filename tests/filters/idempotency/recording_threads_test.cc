@@ -110,7 +110,9 @@ void WriteAndRead(const RecordingLimits& limits, size_t body_bytes, bool fail) {
       }
     }
     EXPECT_EQ(recording->reader_status().count, 0u);
-    if (!recording->overflowed()) EXPECT_EQ(joined, kThreads * kReadersPerThread);
+    if (!recording->overflowed()) {
+      EXPECT_EQ(joined, kThreads * kReadersPerThread);
+    }
   }
   EXPECT_EQ(budget.used_bytes(), 0u);
   EXPECT_EQ(quota.used(), 0u);

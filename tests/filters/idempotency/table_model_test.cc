@@ -308,7 +308,9 @@ class ModelRun {
         const bool settled = model_->Settle(execution.id, execution.number, to, now_);
         const std::optional<State> reached = reservation.Complete(now_);
         ASSERT_EQ(reached.has_value(), settled);
-        if (settled) ASSERT_EQ(*reached, to);
+        if (settled) {
+          ASSERT_EQ(*reached, to);
+        }
       }
     }
   }

@@ -141,7 +141,9 @@ TEST(KeyTableThreads, StaysConsistentUnderEvictionAndErasure) {
     EXPECT_GT(stats.evicted, 0u);
   }
   for (size_t id = 0; id < kKeys; ++id) {
-    if (static_cast<Effects>(id % 3) == Effects::kUnsafe) EXPECT_LE(executed[id], 1) << id;
+    if (static_cast<Effects>(id % 3) == Effects::kUnsafe) {
+      EXPECT_LE(executed[id], 1) << id;
+    }
   }
   EXPECT_EQ(budget.used_bytes(), 0u);
 }
