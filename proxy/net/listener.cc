@@ -47,6 +47,19 @@ class Listener::RetryTimer final : public Timer {
   event* event_;
 };
 
+absl::Status Listener::CheckFree(const SocketAddress& address) {
+  if (address.is_unix() || address.port() == 0) return absl::OkStatus();
+  // Without SO_REUSEPORT; with SO_REUSEADDR connections that are closing do not count.
+  const int fd = socket(address.family(), SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (fd < 0) return Failed("make a socket for", address);
+  const int on = 1;
+  setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+  absl::Status status;
+  if (bind(fd, address.get(), address.length()) != 0) status = Failed("listen on", address);
+  close(fd);
+  return status;
+}
+
 absl::StatusOr<int> Listener::Open(const SocketAddress& address) {
   const int fd = socket(address.family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (fd < 0) return Failed("make a socket for", address);
@@ -86,14 +99,14 @@ void Listener::Close() {
   close(std::exchange(fd_, -1));
 }
 
-SocketAddress Listener::address() const {
+SocketAddress Listener::AddressOf(int fd) {
   sockaddr_storage storage{};
   socklen_t length = sizeof storage;
-  getsockname(fd_, reinterpret_cast<sockaddr*>(&storage), &length);
+  getsockname(fd, reinterpret_cast<sockaddr*>(&storage), &length);
   return {reinterpret_cast<sockaddr*>(&storage), length};
 }
 
-int Listener::Duplicate() const { return fcntl(fd_, F_DUPFD_CLOEXEC, 0); }
+int Listener::Duplicate(int fd) { return fcntl(fd, F_DUPFD_CLOEXEC, 0); }
 
 void Listener::OnReadable() {
   for (int taken = 0; taken < kAcceptsPerTurn && fd_ >= 0; ++taken) {

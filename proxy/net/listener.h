@@ -33,16 +33,19 @@ class Listener {
   // A bound, listening descriptor. Errors: name the address and what the system said.
   static absl::StatusOr<int> Open(const SocketAddress& address);
 
+  // An error when somebody, also of this user, listens there already.
+  static absl::Status CheckFree(const SocketAddress& address);
+  // With the port that the system chose when 0 was asked for.
+  static SocketAddress AddressOf(int fd);
+  // A second descriptor of the same socket, for another worker.
+  static int Duplicate(int fd);
+
   // Takes `fd`, from Open().
   Listener(EventLoop& loop, int fd, Callbacks callbacks);
   ~Listener();
   Listener(const Listener&) = delete;
   Listener& operator=(const Listener&) = delete;
 
-  // With the port that the system chose when 0 was asked for.
-  SocketAddress address() const;
-  // A second descriptor of the same socket, for another worker.
-  int Duplicate() const;
   void Close();
 
  private:

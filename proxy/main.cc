@@ -1,0 +1,140 @@
+// The command line: serve, check, schema, drain, version.
+
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <memory>
+#include <string>
+
+#include "proxy/config/config.h"
+#include "proxy/config/units.h"
+#include "proxy/server/drain_client.h"
+#include "proxy/server/process.h"
+#include "proxy/server/version.h"
+
+namespace {
+
+using outrigger::Expected;
+using outrigger::config::Config;
+using outrigger::config::ConfigErrors;
+
+// Exit codes: 1 the configuration is wrong or the proxy could not start, 2 wrong usage.
+constexpr int kFailed = 1;
+constexpr int kUsage = 2;
+
+int Report(const ConfigErrors& errors) {
+  fmt::print(stderr, "{}\n", errors.ToString());
+  return kFailed;
+}
+
+int Serve(const std::string& file, const std::string& upstream) {
+  if (file.empty() == upstream.empty()) {
+    fmt::print(stderr, "outrigger serve: give --config FILE or --upstream HOST:PORT\n");
+    return kUsage;
+  }
+  Expected<Config, ConfigErrors> config =
+      file.empty() ? outrigger::config::Default(upstream) : outrigger::config::LoadFile(file);
+  if (!config.ok()) return Report(config.error());
+  auto process =
+      outrigger::server::Process::Start(std::make_shared<const Config>(std::move(config).value()));
+  if (!process.ok()) {
+    fmt::print(stderr, "outrigger: {}\n", std::string(process.status().message()));
+    return kFailed;
+  }
+  return (*process)->Run();
+}
+
+int Check(const std::string& file) {
+  Expected<Config, ConfigErrors> config = outrigger::config::LoadFile(file);
+  if (!config.ok()) return Report(config.error());
+  fmt::print("{}: ok\n", file);
+  return 0;
+}
+
+int Schema(const std::string& format) {
+  if (format == "markdown") {
+    fmt::print("{}", outrigger::config::ReferencePage());
+  } else {
+    fmt::print("{}\n", outrigger::config::JsonSchema().dump(2));
+  }
+  return 0;
+}
+
+int Drain(const outrigger::server::DrainRequest& request) {
+  const absl::Status status = RequestDrain(request);
+  if (status.ok()) return 0;
+  fmt::print(stderr, "outrigger drain: {}\n", std::string(status.message()));
+  return kFailed;
+}
+
+int Main(int argc, char** argv) {
+  CLI::App app{"A lightweight L7 sidecar proxy for AI service containers.", "outrigger"};
+  app.require_subcommand(1);
+  app.set_version_flag("--version", std::string(outrigger::server::kVersion));
+
+  std::string config_file;
+  std::string upstream;
+  CLI::App* serve = app.add_subcommand("serve", "Run the proxy");
+  serve->add_option("--config", config_file, "Configuration file (YAML)");
+  serve->add_option("--upstream", upstream,
+                    "Run without a file, in front of HOST:PORT or unix:/path");
+
+  std::string checked_file;
+  CLI::App* check = app.add_subcommand("check", "Check a configuration file and say what is wrong");
+  check->add_option("--config", checked_file, "Configuration file (YAML)")->required();
+
+  std::string format = "json";
+  CLI::App* schema = app.add_subcommand("schema", "Print the configuration's JSON Schema");
+  schema->add_option("--format", format, "json, or markdown for the reference page")
+      ->check(CLI::IsMember({"json", "markdown"}));
+
+  outrigger::server::DrainRequest drain_request;
+  std::string drain_timeout;
+  CLI::App* drain = app.add_subcommand("drain", "Ask a running proxy to drain and end");
+  drain->add_option("--admin", drain_request.admin, "The proxy's admin address")
+      ->capture_default_str();
+  drain->add_flag("--wait", drain_request.wait, "Return when it has drained");
+  drain->add_option("--timeout", drain_timeout,
+                    "Cut what still runs after this long, for example 20s");
+
+  CLI::App* version = app.add_subcommand("version", "Print version and compiler");
+
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : kUsage;
+  }
+  if (serve->parsed()) return Serve(config_file, upstream);
+  if (check->parsed()) return Check(checked_file);
+  if (schema->parsed()) return Schema(format);
+  if (drain->parsed()) {
+    if (!drain_timeout.empty()) {
+      const absl::StatusOr<absl::Duration> timeout =
+          outrigger::config::ParseDuration(drain_timeout);
+      if (!timeout.ok()) {
+        fmt::print(stderr, "outrigger drain: --timeout: {}\n",
+                   std::string(timeout.status().message()));
+        return kUsage;
+      }
+      drain_request.timeout = *timeout;
+    }
+    return Drain(drain_request);
+  }
+  if (version->parsed()) {
+    fmt::print("outrigger {} ({})\n", outrigger::server::kVersion,
+               outrigger::server::CompilerName());
+  }
+  return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  try {
+    return Main(argc, argv);
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "outrigger: %s\n", error.what());
+    return kFailed;
+  }
+}
