@@ -228,41 +228,41 @@ void Process::AddMetrics() {
     callbacks_.push_back(std::move(handle));
   }
   const auto one = [](double value) { return std::vector<Sample>{{{}, value}}; };
-  add(metrics::kBuildInfo, [] {
+  add(metrics::families::kBuildInfo, [] {
     return std::vector<Sample>{{{std::string(kVersion), std::string(CompilerName())}, 1}};
   });
-  add(metrics::kConfigGeneration, [one] { return one(1); });
-  add(metrics::kConfigLastReload, [one] { return one(1); });
-  add(metrics::kLogsDropped,
+  add(metrics::families::kConfigGeneration, [one] { return one(1); });
+  add(metrics::families::kConfigLastReload, [one] { return one(1); });
+  add(metrics::families::kLogsDropped,
       [this, one] { return one(static_cast<double>(logs_->dropped_lines())); });
-  add(metrics::kBufferBytes,
+  add(metrics::families::kBufferBytes,
       [this, one] { return one(static_cast<double>(shared_.memory().used_bytes())); });
-  add(metrics::kBufferLimitBytes,
+  add(metrics::families::kBufferLimitBytes,
       [this, one] { return one(static_cast<double>(shared_.memory().limit_bytes())); });
-  add(metrics::kBreakerState, [this] {
+  add(metrics::families::kBreakerState, [this] {
     std::vector<Sample> samples;
     for (const std::shared_ptr<breaker::Breaker>& breaker : shared_.breakers().List()) {
       samples.push_back({{breaker->id()}, AdminBackend::StateNumber(*breaker)});
     }
     return samples;
   });
-  add(metrics::kRetryBudget, [this] {
+  add(metrics::families::kRetryBudget, [this] {
     std::vector<Sample> samples;
     for (const auto& [upstream, budget] : shared_.Budgets()) {
       samples.push_back({{upstream}, static_cast<double>(budget->Remaining(CoarseNow()))});
     }
     return samples;
   });
-  add(metrics::kIdempotencyKeys, [this] {
+  add(metrics::families::kIdempotencyKeys, [this] {
     std::vector<Sample> samples;
     for (const auto& [state, count] : AdminBackend::KeyCounts(shared_.keys().Stats())) {
       samples.push_back({{state}, static_cast<double>(count)});
     }
     return samples;
   });
-  add(metrics::kIdempotencyBodyBytes,
+  add(metrics::families::kIdempotencyBodyBytes,
       [this, one] { return one(static_cast<double>(shared_.keys().Stats().body_bytes)); });
-  add(metrics::kAppHealthy, [this] {
+  add(metrics::families::kAppHealthy, [this] {
     std::vector<Sample> samples;
     for (const std::shared_ptr<const admin::AppHealth>& app : health_.Apps()) {
       samples.push_back({{app->name()}, app->is_healthy() ? 1.0 : 0.0});

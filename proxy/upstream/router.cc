@@ -30,7 +30,7 @@ constexpr absl::Duration kContinueWait = absl::Seconds(1);
 
 // What an attempt holds: the connection, and the pump of a body that is still being sent. The pump
 // goes first.
-struct Exchange {
+struct Exchange : Pooled {
   ConnectionLease lease;
   Task<void> pump;
   std::optional<Failure> pump_failure;
