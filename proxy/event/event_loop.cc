@@ -58,6 +58,7 @@ EventLoop::~EventLoop() {
 }
 
 void EventLoop::Run() {
+  thread_.store(std::this_thread::get_id(), std::memory_order_relaxed);
   bool more_work = false;
   while (!is_stopping_.load(std::memory_order_acquire)) {
     event_base_loop(base_.get(), more_work ? EVLOOP_ONCE | EVLOOP_NONBLOCK : EVLOOP_ONCE);

@@ -5,8 +5,7 @@
 //   loop.Post([&] { ... });        // from any thread: runs on the loop's thread
 //   loop.Run();                    // until Stop()
 //
-// Only Post() and Stop() may be called from other threads. Messages that are pending when the loop
-// is destroyed are destroyed without being run.
+// Post(), IsOnThread() and Stop() may be called from other threads, nothing else.
 
 #pragma once
 
@@ -15,6 +14,7 @@
 #include <atomic>
 #include <memory>
 #include <mutex>
+#include <thread>
 #include <vector>
 
 #include "absl/functional/any_invocable.h"
@@ -40,9 +40,11 @@ class EventLoop final : public Loop {
   }
   // Ends Run() after the current turn. Any thread; kept when it comes before Run().
   void Stop();
-  // Runs `message` on the loop's thread. Any thread. The loop is woken at most once for all the
-  // messages that it has not taken yet.
-  void Post(absl::AnyInvocable<void()> message);
+  void Post(absl::AnyInvocable<void()> message) override;
+  // The thread is the one that calls Run(), and before that the one that made the loop.
+  bool IsOnThread() const override {
+    return thread_.load(std::memory_order_relaxed) == std::this_thread::get_id();
+  }
 
   // When the last turn ended; read by the liveness check of the admin thread.
   MonoTime last_turn() const {
@@ -69,6 +71,7 @@ class EventLoop final : public Loop {
   EventPtr heartbeat_event_;
   int message_fd_ = -1;
   std::atomic<bool> is_stopping_{false};
+  std::atomic<std::thread::id> thread_{std::this_thread::get_id()};
   std::atomic<int64_t> last_turn_nanos_{0};
 
   std::mutex mutex_;  // guards messages_

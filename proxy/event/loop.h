@@ -5,8 +5,8 @@
 //   loop.DeferDelete(std::move(connection));     // destroyed at the end of the turn
 //
 // A turn is: wait for events, run their callbacks, run what was deferred. Everything here belongs
-// to one thread. Timers and deferred work are owned by their users and leave the loop when they are
-// destroyed; the loop must outlive them.
+// to one thread, except Post() and IsOnThread(). Timers and deferred work are owned by their users
+// and leave the loop when they are destroyed; the loop must outlive them.
 
 #pragma once
 
@@ -15,6 +15,7 @@
 #include <utility>
 
 #include "absl/container/btree_set.h"
+#include "absl/functional/any_invocable.h"
 #include "absl/time/time.h"
 #include "proxy/base/intrusive_list.h"
 #include "proxy/base/time.h"
@@ -80,6 +81,13 @@ class Loop {
   virtual MonoTime PreciseNow() const = 0;
   // The date, for headers and logs.
   virtual absl::Time WallNow() const = 0;
+
+  // Runs `message` on the loop's thread, in a later turn. Any thread. The loop is woken at most
+  // once for all the messages that it has not taken yet; those that are pending when it is
+  // destroyed are destroyed without being run.
+  virtual void Post(absl::AnyInvocable<void()> message) = 0;
+  // Whether the caller is the thread that runs the loop. Any thread.
+  virtual bool IsOnThread() const = 0;
 
   void Defer(Deferred& work) {
     if (!work.is_linked()) deferred_.PushBack(work);
