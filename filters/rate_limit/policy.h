@@ -3,6 +3,7 @@
 
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -17,7 +18,7 @@ enum class Unit { kRequests, kTokens };
 
 // One part of what a bucket belongs to; a rule without parts has a single bucket.
 struct KeyPart {
-  enum class Kind { kTenant, kRoute, kHeader };
+  enum class Kind { kTenant, kRoute, kListener, kHeader };
 
   Kind kind = Kind::kTenant;
   std::string header;  // lower case; for kHeader
@@ -33,6 +34,7 @@ struct Rule {
   int64_t burst = 0;  // 0: as much as the rate's count
   Unit unit = Unit::kRequests;
   Mode mode = Mode::kEnforce;
+  size_t max_buckets = 10'000;
 
   int64_t effective_burst() const { return burst > 0 ? burst : rate.count(); }
 

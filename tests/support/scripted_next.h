@@ -156,7 +156,7 @@ class ScriptedNext final : public chain::Filter {
 // A chain of the filter under test and the script, and one request through it.
 class FilterRun {
  public:
-  FilterRun(Loop& loop, chain::Filter& filter, ScriptedNext& next) : loop_(loop) {
+  FilterRun(Loop& loop, chain::Filter& filter, ScriptedNext& next) {
     filters_.push_back(std::make_unique<Borrowed>(filter));
     filters_.push_back(std::make_unique<Borrowed>(next));
     request.arena = &arena_;
@@ -227,7 +227,6 @@ class FilterRun {
     is_read_ = true;
   }
 
-  Loop& loop_;
   Arena arena_;
   chain::FilterList filters_;
   std::optional<http::Result> result_;

@@ -1,0 +1,349 @@
+#include "filters/rate_limit/rate_limit_filter.h"
+
+#include <gtest/gtest.h>
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "tests/support/fake_loop.h"
+#include "tests/support/scripted_next.h"
+
+namespace outrigger::rate_limit {
+namespace {
+
+using http::Failure;
+using http::Reason;
+
+class RateLimitFilterTest : public testing::Test {
+ protected:
+  std::shared_ptr<LimiterTable> AddRule(Rule rule) {
+    auto table =
+        std::make_shared<LimiterTable>(LimiterTable::Options{.algorithm = rule.algorithm,
+                                                             .rate = rule.rate,
+                                                             .burst = rule.effective_burst(),
+                                                             .max_buckets = rule.max_buckets},
+                                       loop_.Now());
+    RateLimitFilter::BoundRule bound{.rule = std::move(rule), .table = table};
+    bound.metrics = &standard_.Rule(bound.rule.name);
+    options_.rules.push_back(std::move(bound));
+    return table;
+  }
+  static Rule PerTenant(std::string name, std::string_view rate, int64_t burst = 0) {
+    Rule rule;
+    rule.name = std::move(name);
+    rule.key = {{}};
+    rule.rate = Rate::Parse(rate).value();
+    rule.burst = burst;
+    return rule;
+  }
+  RateLimitFilter& Filter() {
+    if (filter_ == nullptr) {
+      filter_ = std::make_unique<RateLimitFilter>(loop_, worker_, options_);
+    }
+    return *filter_;
+  }
+  std::unique_ptr<FilterRun> Send(std::string_view tenant = "anonymous") {
+    auto run = std::make_unique<FilterRun>(loop_, Filter(), next_);
+    run->request.tenant = tenant;
+    run->Start();
+    return run;
+  }
+  bool Passes(std::string_view tenant = "anonymous") {
+    const std::unique_ptr<FilterRun> run = Send(tenant);
+    EXPECT_TRUE(run->is_done());
+    return run->is_done() && run->result().ok();
+  }
+  static std::string Header(const FilterRun& run, std::string_view name) {
+    return std::string(run.request.response_headers.Get(name).value_or("absent"));
+  }
+  bool Shows(const std::string& line) const {
+    return registry_.Serialize().find(line) != std::string::npos;
+  }
+  void ExpectNothingLeft() {
+    EXPECT_EQ(loop_.armed_timers(), 0u);
+    EXPECT_EQ(next_.live_calls(), 0);
+    EXPECT_EQ(next_.live_bodies(), 0);
+  }
+
+  FakeLoop loop_;
+  metrics::Registry registry_;
+  metrics::StandardMetrics standard_{registry_};
+  metrics::WorkerMetrics& worker_ = registry_.AddWorker();
+  ScriptedNext next_{loop_};
+  RateLimitFilter::Options options_{.route = "chat", .listener = "inbound", .secret = {1, 2}};
+  std::unique_ptr<RateLimitFilter> filter_;
+};
+
+TEST_F(RateLimitFilterTest, PassesHeadAndBodyWhileThereIsRoom) {
+  AddRule(PerTenant("requests", "10/s"));
+  next_.Respond({.status = 200, .body = {{"a"}, {"b", absl::Seconds(1)}}});
+  const auto run = Send();
+  ASSERT_TRUE(run->is_done() && run->result().ok());
+  EXPECT_EQ(Header(*run, "RateLimit-Policy"), "\"requests\";q=10;w=1");
+  EXPECT_EQ(Header(*run, "RateLimit"), "\"requests\";r=9;t=1");
+  run->StartReading();
+  loop_.Advance(absl::Seconds(1));
+  ASSERT_TRUE(run->is_read());
+  EXPECT_EQ(run->body(), "ab");
+  run->Drop();
+  ExpectNothingLeft();
+}
+
+TEST_F(RateLimitFilterTest, RefusesWithTheWaitAfterWhichTheRequestFits) {
+  AddRule(PerTenant("requests", "2/s", 1));
+  EXPECT_TRUE(Passes());
+  const auto run = Send();
+  ASSERT_FALSE(run->result().ok());
+  const Failure& failure = run->result().error();
+  EXPECT_EQ(failure.reason, Reason::kRateRequests);
+  EXPECT_EQ(failure.phase, http::Phase::kLocal);
+  EXPECT_EQ(failure.executed, http::Executed::kNo);
+  EXPECT_EQ(failure.retry_after, absl::Milliseconds(500));
+  EXPECT_EQ(run->request.record.limiter_rule, "requests");
+  EXPECT_EQ(Header(*run, "RateLimit"), "\"requests\";r=0;t=1");
+  EXPECT_EQ(next_.calls(), 1);
+  loop_.Advance(failure.retry_after - absl::Nanoseconds(1));
+  EXPECT_FALSE(Passes());
+  loop_.Advance(absl::Nanoseconds(1));
+  EXPECT_TRUE(Passes());
+  EXPECT_TRUE(Shows("{rule=\"requests\",decision=\"allowed\",mode=\"enforce\"} 2"));
+  EXPECT_TRUE(Shows("{rule=\"requests\",decision=\"rejected\",mode=\"enforce\"} 2"));
+}
+
+TEST_F(RateLimitFilterTest, KeepsTenantsApart) {
+  AddRule(PerTenant("requests", "1/h"));
+  EXPECT_TRUE(Passes("alice"));
+  EXPECT_FALSE(Passes("alice"));
+  EXPECT_TRUE(Passes("bob"));
+}
+
+TEST_F(RateLimitFilterTest, RuleWithoutKeyHasOneBucketForAll) {
+  Rule rule = PerTenant("all", "1/h");
+  rule.key.clear();
+  AddRule(rule);
+  EXPECT_TRUE(Passes("alice"));
+  EXPECT_FALSE(Passes("bob"));
+}
+
+TEST_F(RateLimitFilterTest, RouteAndListenerArePartsOfTheKey) {
+  Rule rule = PerTenant("requests", "1/h");
+  rule.key = {{KeyPart::Kind::kRoute, ""}, {KeyPart::Kind::kListener, ""}};
+  AddRule(rule);
+  EXPECT_TRUE(Passes("alice"));
+  EXPECT_FALSE(Passes("bob"));
+  for (std::string RateLimitFilter::Options::*part :
+       {&RateLimitFilter::Options::route, &RateLimitFilter::Options::listener}) {
+    options_.*part = "other";
+    filter_.reset();
+    EXPECT_TRUE(Passes("alice"));
+    EXPECT_FALSE(Passes("alice"));
+  }
+}
+
+TEST_F(RateLimitFilterTest, RequestsWithoutTheKeyedHeaderShareABucket) {
+  Rule rule = PerTenant("by-app", "1/h");
+  rule.key = {{KeyPart::Kind::kHeader, "x-app"}};
+  AddRule(rule);
+  EXPECT_TRUE(Passes());
+  EXPECT_FALSE(Passes());
+  FilterRun named(loop_, Filter(), next_);
+  named.request.headers.Add("X-App", "search");
+  named.Start();
+  EXPECT_TRUE(named.result().ok());
+}
+
+TEST_F(RateLimitFilterTest, RefusalByALaterRuleChargesNothing) {
+  const auto first = AddRule(PerTenant("first", "3/h"));
+  AddRule(PerTenant("second", "1/h"));
+  EXPECT_TRUE(Passes());
+  for (int i = 0; i < 5; ++i) {
+    const auto run = Send();
+    ASSERT_FALSE(run->result().ok());
+    EXPECT_EQ(run->request.record.limiter_rule, "second");
+  }
+  EXPECT_TRUE(Shows("{rule=\"first\",decision=\"allowed\",mode=\"enforce\"} 1"));
+  EXPECT_FALSE(Shows("{rule=\"first\",decision=\"rejected\""));
+  KeyHasher hasher(options_.secret);
+  hasher.Add("anonymous");
+  EXPECT_EQ(first->Remaining(hasher.Finish(), loop_.Now()), 2);
+}
+
+TEST_F(RateLimitFilterTest, FirstRuleInOrderRefuses) {
+  AddRule(PerTenant("first", "1/h"));
+  AddRule(PerTenant("second", "1/h"));
+  EXPECT_TRUE(Passes());
+  const auto run = Send();
+  ASSERT_FALSE(run->result().ok());
+  EXPECT_EQ(run->request.record.limiter_rule, "first");
+}
+
+TEST_F(RateLimitFilterTest, ShowsTheRuleThatWillRefuseFirst) {
+  AddRule(PerTenant("wide", "100/h"));
+  AddRule(PerTenant("narrow", "5/h"));
+  const auto run = Send();
+  EXPECT_EQ(Header(*run, "RateLimit"), "\"narrow\";r=4;t=720");
+}
+
+TEST_F(RateLimitFilterTest, ShadowRuleOnlyCounts) {
+  Rule rule = PerTenant("tried", "1/h");
+  rule.mode = Mode::kShadow;
+  AddRule(rule);
+  EXPECT_TRUE(Passes());
+  const auto run = Send();
+  ASSERT_TRUE(run->result().ok());
+  EXPECT_TRUE(run->request.response_headers.empty());
+  EXPECT_TRUE(run->request.record.limiter_rule.empty());
+  EXPECT_TRUE(Shows("{rule=\"tried\",decision=\"allowed\",mode=\"shadow\"} 1"));
+  EXPECT_TRUE(Shows("{rule=\"tried\",decision=\"rejected\",mode=\"shadow\"} 1"));
+}
+
+TEST_F(RateLimitFilterTest, ShadowRuleSeesOnlyWhatTheOthersLetThrough) {
+  Rule rule = PerTenant("tried", "10/h");
+  rule.mode = Mode::kShadow;
+  AddRule(rule);
+  AddRule(PerTenant("real", "1/h"));
+  EXPECT_TRUE(Passes());
+  EXPECT_FALSE(Passes());
+  EXPECT_TRUE(Shows("{rule=\"tried\",decision=\"allowed\",mode=\"shadow\"} 1"));
+}
+
+TEST_F(RateLimitFilterTest, ShadowLeakyBucketDoesNotDelay) {
+  Rule rule = PerTenant("line", "1/s", 5);
+  rule.algorithm = Algorithm::kLeakyBucket;
+  rule.mode = Mode::kShadow;
+  AddRule(rule);
+  for (int i = 0; i < 5; ++i) EXPECT_TRUE(Passes());
+}
+
+TEST_F(RateLimitFilterTest, GivesThePermitBackWhenNothingWasSent) {
+  AddRule(PerTenant("requests", "1/h"));
+  next_.Fail({.reason = Reason::kConnectFail, .phase = http::Phase::kConnect});
+  EXPECT_FALSE(Passes());
+  EXPECT_TRUE(Passes());
+}
+
+TEST_F(RateLimitFilterTest, KeepsThePermitOnceAByteWasSent) {
+  AddRule(PerTenant("requests", "1/h"));
+  next_.Fail({.reason = Reason::kUpstreamReset,
+              .phase = http::Phase::kSending,
+              .executed = http::Executed::kMaybe});
+  EXPECT_FALSE(Passes());
+  const auto run = Send();
+  EXPECT_EQ(run->result().error().reason, Reason::kRateRequests);
+}
+
+TEST_F(RateLimitFilterTest, GivesThePermitBackWhenTheClientLeavesBeforeDispatch) {
+  AddRule(PerTenant("requests", "1/h"));
+  // As in a backoff inside, before anything was sent.
+  next_.Fail({.reason = Reason::kConnectFail, .phase = http::Phase::kConnect}, absl::Seconds(9));
+  auto run = Send();
+  EXPECT_FALSE(run->is_done());
+  run->Drop();
+  ExpectNothingLeft();
+  EXPECT_TRUE(Passes());
+}
+
+TEST_F(RateLimitFilterTest, KeepsThePermitWhenTheClientLeavesAfterDispatch) {
+  AddRule(PerTenant("requests", "1/h"));
+  next_.Respond({.status = 200, .delay = absl::Seconds(9)});
+  auto run = Send();
+  EXPECT_FALSE(run->is_done());
+  run->Drop();
+  ExpectNothingLeft();
+  EXPECT_FALSE(Passes());
+}
+
+TEST_F(RateLimitFilterTest, LeakyBucketLetsRequestsThroughEvenly) {
+  Rule rule = PerTenant("line", "10/s", 3);
+  rule.algorithm = Algorithm::kLeakyBucket;
+  AddRule(rule);
+  const MonoTime start = loop_.Now();
+  std::vector<std::unique_ptr<FilterRun>> runs;
+  for (int i = 0; i < 4; ++i) runs.push_back(Send());
+  EXPECT_EQ(next_.calls(), 1);
+  ASSERT_TRUE(runs[3]->is_done());
+  EXPECT_EQ(runs[3]->result().error().retry_after, absl::Milliseconds(100));
+  loop_.Advance(absl::Seconds(1));
+  ASSERT_EQ(next_.calls(), 3);
+  for (size_t i = 0; i < 3; ++i) {
+    EXPECT_EQ(next_.call_times()[i] - start, static_cast<int64_t>(i) * absl::Milliseconds(100));
+  }
+}
+
+TEST_F(RateLimitFilterTest, ClientThatLeavesTheLineFreesItsPlace) {
+  Rule rule = PerTenant("line", "1/s", 2);
+  rule.algorithm = Algorithm::kLeakyBucket;
+  AddRule(rule);
+  EXPECT_TRUE(Passes());
+  const long blocks = LivePooledBlocks();
+  auto waiting = Send();
+  EXPECT_EQ(loop_.armed_timers(), 1u);
+  waiting->Drop();
+  waiting.reset();
+  ExpectNothingLeft();
+  EXPECT_EQ(LivePooledBlocks(), blocks);
+  const auto next = Send();
+  EXPECT_FALSE(next->is_done());
+  loop_.Advance(absl::Seconds(1));
+  ASSERT_TRUE(next->is_done());
+  EXPECT_TRUE(next->result().ok());
+}
+
+TEST_F(RateLimitFilterTest, APlaceBehindTheDeadlineIsRefusedAtOnceAndFreed) {
+  Rule rule = PerTenant("line", "1/s", 2);
+  rule.algorithm = Algorithm::kLeakyBucket;
+  AddRule(rule);
+  EXPECT_TRUE(Passes());
+  for (int i = 0; i < 3; ++i) {
+    FilterRun hurried(loop_, Filter(), next_);
+    hurried.request.deadline = loop_.Now() + absl::Milliseconds(500);
+    hurried.Start();
+    ASSERT_TRUE(hurried.is_done());
+    EXPECT_EQ(hurried.result().error().reason, Reason::kRateRequests);
+    EXPECT_EQ(hurried.result().error().retry_after, absl::Seconds(1));
+  }
+  ExpectNothingLeft();
+}
+
+TEST_F(RateLimitFilterTest, PassesABodyThatTheServiceCutsShort) {
+  AddRule(PerTenant("requests", "1/h"));
+  next_.Respond({.status = 200,
+                 .body = {{"a"},
+                          {.failure = Failure{.reason = Reason::kUpstreamReset,
+                                              .phase = http::Phase::kBody}}}});
+  const auto run = Send();
+  run->StartReading();
+  ASSERT_TRUE(run->is_read());
+  EXPECT_EQ(run->body_failure()->reason, Reason::kUpstreamReset);
+  EXPECT_FALSE(Passes());
+}
+
+TEST_F(RateLimitFilterTest, OpenAiFieldsOfTheServiceGiveWayToOurs) {
+  options_.openai_headers = true;
+  AddRule(PerTenant("requests", "10/s"));
+  next_.Respond({.status = 200, .headers = {{"x-ratelimit-remaining-requests", "777"}}});
+  const auto run = Send();
+  EXPECT_FALSE(run->result()->headers.Get("x-ratelimit-remaining-requests").has_value());
+  EXPECT_EQ(Header(*run, "x-ratelimit-remaining-requests"), "9");
+  EXPECT_EQ(Header(*run, "x-ratelimit-reset-requests"), "100ms");
+}
+
+TEST_F(RateLimitFilterTest, NewFilterOnTheSameTableContinuesTheCount) {
+  AddRule(PerTenant("requests", "2/h"));
+  EXPECT_TRUE(Passes());
+  filter_.reset();  // a new configuration makes a new filter
+  EXPECT_TRUE(Passes());
+  EXPECT_FALSE(Passes());
+}
+
+TEST_F(RateLimitFilterTest, LeavesNoBlockBehind) {
+  AddRule(PerTenant("requests", "1000/s"));
+  EXPECT_TRUE(Passes());
+  const long before = LivePooledBlocks();
+  for (int i = 0; i < 100; ++i) EXPECT_TRUE(Passes());
+  EXPECT_EQ(LivePooledBlocks(), before);
+}
+
+}  // namespace
+}  // namespace outrigger::rate_limit
