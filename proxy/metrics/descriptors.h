@@ -8,6 +8,7 @@
 #include "proxy/metrics/descriptor.h"
 
 namespace outrigger::metrics {
+namespace families {
 
 // OB-3. The bounds of the first-token and inter-token times are those that model servers use, so
 // that the proxy's view can be laid over theirs.
@@ -141,6 +142,8 @@ inline constexpr Descriptor kProcessOpenFds = {"outrigger_process_open_fds", Typ
                                                "Open file descriptors."};
 inline constexpr Descriptor kProcessMaxFds = {"outrigger_process_max_fds", Type::kGauge, "",
                                               "Limit of open file descriptors."};
+
+}  // namespace families
 
 // All of the above, in order.
 std::span<const Descriptor* const> AllDescriptors();

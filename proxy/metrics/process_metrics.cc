@@ -90,11 +90,11 @@ std::vector<CallbackHandle> AddProcessMetrics(Registry& registry) {
     }));
   };
   // Computed once: it must not wander when the date is set.
-  add(kProcessStartTime, [start = StartTimeSeconds()] { return start; });
-  add(kProcessResident, ResidentBytes);
-  add(kProcessCpu, CpuSeconds);
-  add(kProcessOpenFds, OpenFds);
-  add(kProcessMaxFds, MaxFds);
+  add(families::kProcessStartTime, [start = StartTimeSeconds()] { return start; });
+  add(families::kProcessResident, ResidentBytes);
+  add(families::kProcessCpu, CpuSeconds);
+  add(families::kProcessOpenFds, OpenFds);
+  add(families::kProcessMaxFds, MaxFds);
   return handles;
 }
 

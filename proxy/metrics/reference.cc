@@ -58,18 +58,18 @@ std::string MetricsReference() {
 
   page += "\n## Label values\n\n| Metric | Label | Values |\n|---|---|---|\n";
   const std::vector<ClosedList> lists = {
-      {kRequests, "code_class", CodeClassNames()},
-      {kStreamOutcome, "outcome", StreamOutcomeNames()},
-      {kIdempotency, "result", IdempotencyResultNames()},
-      {kLimiterDecisions, "decision", LimiterDecisionNames()},
-      {kLimiterDecisions, "mode", FilterModeNames()},
-      {kBreakerTransitions, "to", BreakerStateNames()},
-      {kBreakerTransitions, "cause", BreakerCauseNames()},
-      {kRetries, "cause", RetryCauseNames()},
-      {kRetries, "result", RetryResultNames()},
-      {kTimeouts, "tier", TimeoutTierNames()},
-      {kUpstreamDuration, "phase", UpstreamPhaseNames()},
-      {kUpstreamConnections, "state", ConnectionStateNames()},
+      {families::kRequests, "code_class", CodeClassNames()},
+      {families::kStreamOutcome, "outcome", StreamOutcomeNames()},
+      {families::kIdempotency, "result", IdempotencyResultNames()},
+      {families::kLimiterDecisions, "decision", LimiterDecisionNames()},
+      {families::kLimiterDecisions, "mode", FilterModeNames()},
+      {families::kBreakerTransitions, "to", BreakerStateNames()},
+      {families::kBreakerTransitions, "cause", BreakerCauseNames()},
+      {families::kRetries, "cause", RetryCauseNames()},
+      {families::kRetries, "result", RetryResultNames()},
+      {families::kTimeouts, "tier", TimeoutTierNames()},
+      {families::kUpstreamDuration, "phase", UpstreamPhaseNames()},
+      {families::kUpstreamConnections, "state", ConnectionStateNames()},
   };
   for (const ClosedList& list : lists) {
     fmt::format_to(out, "| `{}` | `{}` | `{}` |\n", list.family.name, list.label,

@@ -316,8 +316,8 @@ std::vector<prometheus::MetricFamily> Registry::Collect() const {
   }
 
   prometheus::MetricFamily& refused = result.emplace_back();
-  refused.name = kSeriesRefused.name;
-  refused.help = kSeriesRefused.help;
+  refused.name = families::kSeriesRefused.name;
+  refused.help = families::kSeriesRefused.help;
   refused.type = prometheus::MetricType::Counter;
   refused.metric.emplace_back().counter.value = static_cast<double>(refused_series);
   return result;

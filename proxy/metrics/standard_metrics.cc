@@ -96,37 +96,39 @@ CodeClass CodeClassOf(int status) {
 }
 
 RouteMetrics::RouteMetrics(Registry& registry, std::string_view route)
-    : requests(registry, kRequests, LabelValues{route}, kCodeClasses, ReasonNames()),
-      stream_outcome(registry, kStreamOutcome, LabelValues{route}, kStreamOutcomes),
-      duration(registry.AddHistogram(kRequestDuration, {route})),
-      ttft(registry.AddHistogram(kTtft, {route})),
-      inter_token(registry.AddHistogram(kInterToken, {route})) {}
+    : requests(registry, families::kRequests, LabelValues{route}, kCodeClasses, ReasonNames()),
+      stream_outcome(registry, families::kStreamOutcome, LabelValues{route}, kStreamOutcomes),
+      duration(registry.AddHistogram(families::kRequestDuration, {route})),
+      ttft(registry.AddHistogram(families::kTtft, {route})),
+      inter_token(registry.AddHistogram(families::kInterToken, {route})) {}
 
 UpstreamMetrics::UpstreamMetrics(Registry& registry, std::string_view upstream) {
   for (size_t i = 0; i < duration.size(); ++i) {
-    duration[i] = registry.AddHistogram(kUpstreamDuration, {upstream, kUpstreamPhases[i]});
+    duration[i] =
+        registry.AddHistogram(families::kUpstreamDuration, {upstream, kUpstreamPhases[i]});
   }
   for (size_t i = 0; i < connections.size(); ++i) {
-    connections[i] = registry.AddGauge(kUpstreamConnections, {upstream, kConnectionStates[i]});
+    connections[i] =
+        registry.AddGauge(families::kUpstreamConnections, {upstream, kConnectionStates[i]});
   }
 }
 
 RuleMetrics::RuleMetrics(Registry& registry, std::string_view rule)
-    : decisions(registry, kLimiterDecisions, LabelValues{rule}, kLimiterDecisionNames,
+    : decisions(registry, families::kLimiterDecisions, LabelValues{rule}, kLimiterDecisionNames,
                 kFilterModes) {}
 
 BreakerMetrics::BreakerMetrics(Registry& registry, std::string_view breaker)
-    : transitions(registry, kBreakerTransitions, LabelValues{breaker}, kBreakerStates,
+    : transitions(registry, families::kBreakerTransitions, LabelValues{breaker}, kBreakerStates,
                   kBreakerCauses) {}
 
 StandardMetrics::StandardMetrics(Registry& registry)
-    : in_flight(registry.AddGauge(kInFlight)),
-      downstream_connections(registry.AddGauge(kDownstreamConnections)),
-      accept_errors(registry.AddCounter(kAcceptErrors)),
-      idempotency(registry, kIdempotency, LabelValues{}, kIdempotencyResults),
-      retries(registry, kRetries, LabelValues{}, kRetryCauses, kRetryResults),
-      retry_backoff(registry.AddHistogram(kRetryBackoff)),
-      timeouts(registry, kTimeouts, LabelValues{}, kTimeoutTiers),
+    : in_flight(registry.AddGauge(families::kInFlight)),
+      downstream_connections(registry.AddGauge(families::kDownstreamConnections)),
+      accept_errors(registry.AddCounter(families::kAcceptErrors)),
+      idempotency(registry, families::kIdempotency, LabelValues{}, kIdempotencyResults),
+      retries(registry, families::kRetries, LabelValues{}, kRetryCauses, kRetryResults),
+      retry_backoff(registry.AddHistogram(families::kRetryBackoff)),
+      timeouts(registry, families::kTimeouts, LabelValues{}, kTimeoutTiers),
       registry_(registry) {}
 
 template <class Metrics>

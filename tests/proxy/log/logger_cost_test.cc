@@ -52,7 +52,7 @@ void LogRequest(Logger& log, int i) {
 }
 
 void PrintCost(const char* what, LogService& logs, Logger& log) {
-  constexpr int kTimes = 20000;
+  constexpr int kTimes = 5000;
   const uint64_t allocations = allocations_of_this_thread;
   const MonoTime start = PreciseNow();
   for (int i = 0; i < kTimes; ++i) LogRequest(log, i);

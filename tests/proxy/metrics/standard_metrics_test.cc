@@ -119,7 +119,7 @@ TEST(Descriptors, AreAllAcceptedByTheRegistry) {
       registry.AddHistogram(*descriptor, values);
     } else if (descriptor->type == Type::kGauge) {
       registry.AddGauge(*descriptor, values);
-    } else if (descriptor != &kSeriesRefused) {
+    } else if (descriptor != &families::kSeriesRefused) {
       registry.AddCounter(*descriptor, values);
     }
   }
