@@ -5,7 +5,7 @@
 namespace outrigger {
 
 bool MemoryBudget::TryCharge(size_t bytes, unsigned percent) {
-  const size_t ceiling = limit_bytes_ / 100 * percent;
+  const size_t ceiling = Percent(percent);
   size_t used = used_bytes_.load(std::memory_order_relaxed);
   do {
     if (bytes > ceiling || used > ceiling - bytes) return false;

@@ -30,10 +30,15 @@ class MemoryBudget {
   size_t used_bytes() const { return used_bytes_.load(std::memory_order_relaxed); }
   size_t limit_bytes() const { return limit_bytes_; }
   // LM-8: above 80 % nothing new is buffered, above 95 % new requests are refused.
-  bool refuses_buffering() const { return used_bytes() > limit_bytes_ / 100 * 80; }
-  bool refuses_requests() const { return used_bytes() > limit_bytes_ / 100 * 95; }
+  bool refuses_buffering() const { return used_bytes() > Percent(80); }
+  bool refuses_requests() const { return used_bytes() > Percent(95); }
 
  private:
+  // Exact, and without overflow for any limit.
+  size_t Percent(unsigned percent) const {
+    return limit_bytes_ / 100 * percent + limit_bytes_ % 100 * percent / 100;
+  }
+
   const size_t limit_bytes_;
   std::atomic<size_t> used_bytes_{0};
 };

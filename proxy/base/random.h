@@ -17,7 +17,10 @@ class Random {
   // In [0, 1).
   double Uniform() { return static_cast<double>(Next() >> 11) * 0x1.0p-53; }
   // In [low, high); `low` when the interval is empty.
-  double Uniform(double low, double high) { return low + (high - low) * Uniform(); }
+  double Uniform(double low, double high) {
+    const double number = low + (high - low) * Uniform();
+    return number < high ? number : low;  // rounding may have reached `high`
+  }
   // In [0, bound). REQUIRES: bound > 0.
   uint64_t Below(uint64_t bound) { return Next() % bound; }
 

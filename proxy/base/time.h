@@ -36,12 +36,18 @@ class MonoTime {
   }
   friend absl::Duration operator-(MonoTime later, MonoTime earlier) {
     if (later.is_infinite()) return absl::InfiniteDuration();
-    return absl::Nanoseconds(later.nanos_ - earlier.nanos_);
+    int64_t difference = 0;
+    if (earlier.is_infinite() ||
+        __builtin_sub_overflow(later.nanos_, earlier.nanos_, &difference)) {
+      return later < earlier ? -absl::InfiniteDuration() : absl::InfiniteDuration();
+    }
+    return absl::Nanoseconds(difference);
   }
   constexpr MonoTime PlusNanos(int64_t delta) const {
     int64_t sum = 0;
-    if (is_infinite() || __builtin_add_overflow(nanos_, delta, &sum)) return Infinite();
-    return MonoTime(sum);
+    if (is_infinite()) return Infinite();
+    if (!__builtin_add_overflow(nanos_, delta, &sum)) return MonoTime(sum);
+    return delta > 0 ? Infinite() : MonoTime(std::numeric_limits<int64_t>::min());
   }
 
  private:
