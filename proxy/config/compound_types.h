@@ -264,9 +264,10 @@ class WordOrSectionOf final : public ValueType<V> {
   }
 
   Json Schema(Json& definitions) const override {
-    Json texts = Json::array();
+    std::vector<std::string_view> texts;
     for (const Word<V>& word : rules_.words) texts.push_back(word.text);
-    return {{"anyOf", {Json{{"enum", texts}}, rules_.section->Schema(definitions)}}};
+    return {{"anyOf",
+             {Json{{"enum", internal::EnumValues(texts)}}, rules_.section->Schema(definitions)}}};
   }
 
   std::string Text() const override {

@@ -392,6 +392,17 @@ Type<std::string> MediaTypeType() {
   return TextType("a media type such as application/json", "^[^/ ]+/[^/ ;]+$", ReadMediaType);
 }
 
+Json internal::EnumValues(const std::vector<std::string_view>& words) {
+  Json values = Json::array();
+  for (const std::string_view word : words) {
+    values.push_back(word);
+    // `unmatched: 404` is a number to whoever validates YAML by a JSON Schema.
+    const absl::StatusOr<int64_t> number = ParseCount(word);
+    if (number.ok()) values.push_back(*number);
+  }
+  return values;
+}
+
 std::string internal::EnumMismatch(const Node& node, const std::vector<std::string_view>& words,
                                    const std::vector<std::string_view>& later) {
   // `hash` as a word, or `{sqlite: {...}}` as the only key of a mapping.

@@ -96,7 +96,8 @@ struct Word {
 };
 
 namespace internal {
-// The part of EnumType that does not depend on E.
+// The parts of EnumType that do not depend on E.
+Json EnumValues(const std::vector<std::string_view>& words);
 std::string EnumMismatch(const Node& node, const std::vector<std::string_view>& words,
                          const std::vector<std::string_view>& later);
 }  // namespace internal
@@ -126,7 +127,9 @@ class EnumType final : public ValueType<E> {
     return nullptr;
   }
 
-  Json Schema(Json& /*definitions*/) const override { return {{"enum", Texts()}}; }
+  Json Schema(Json& /*definitions*/) const override {
+    return {{"enum", internal::EnumValues(Texts())}};
+  }
   std::string Text() const override { return JoinAlternatives(Texts()); }
 
  private:

@@ -189,7 +189,8 @@ class TreeBuilder : public YAML::EventHandler {
     Frame& frame = stack_.back();
     frame.elements += elements;
     if (frame.elements > kMaxElements) {
-      Fail(where, fmt::format("more than {} elements once aliases are written out", kMaxElements));
+      Fail(where, fmt::format("more than {} elements, those that aliases stand for included",
+                              kMaxElements));
     }
     if (frame.node->kind == Node::Kind::kSequence) {
       frame.node->items.push_back(std::move(node));

@@ -2,7 +2,6 @@
 
 #include <fstream>
 #include <iterator>
-#include <set>
 #include <string>
 
 #include "gtest/gtest.h"
@@ -52,48 +51,6 @@ TEST(Example, StatesEveryKeyThatHasADefault) {
     }
   }
   EXPECT_GT(keys, 100);
-}
-
-// Collects every $ref below `json`.
-void CollectReferences(const Json& json, std::set<std::string>& references) {
-  if (json.is_object() && json.contains("$ref")) references.insert(json.at("$ref"));
-  if (!json.is_structured()) return;
-  for (const Json& part : json) CollectReferences(part, references);
-}
-
-TEST(Schema, RefersOnlyToWhatItDefines) {
-  const Json schema = JsonSchema();
-  EXPECT_EQ(schema.at("$schema"), "https://json-schema.org/draft/2020-12/schema");
-  std::set<std::string> references;
-  CollectReferences(schema, references);
-  EXPECT_EQ(references.size(), schema.at("$defs").size());
-  for (const std::string& reference : references) {
-    EXPECT_TRUE(schema.contains(Json::json_pointer(reference.substr(1)))) << reference;
-  }
-}
-
-TEST(Schema, DescribesEveryKeyAndAllowsNoOther) {
-  const Json schema = JsonSchema();
-  for (const auto& definition : schema.at("$defs").items()) {
-    EXPECT_EQ(definition.value().at("additionalProperties"), false) << definition.key();
-    for (const auto& property : definition.value().at("properties").items()) {
-      EXPECT_FALSE(property.value().at("description").get<std::string>().empty())
-          << definition.key() << "." << property.key();
-    }
-  }
-}
-
-TEST(Schema, StatesDefaultsRangesAndWords) {
-  const Json definitions = JsonSchema().at("$defs");
-  const Json& retry = definitions.at("retry").at("properties");
-  EXPECT_EQ(retry.at("attempts").at("default"), 3);
-  EXPECT_EQ(retry.at("attempts").at("minimum"), 1);
-  EXPECT_EQ(retry.at("attempts").at("maximum"), 10);
-  EXPECT_EQ(retry.at("commit").at("enum"), (Json{"content", "headers"}));
-  EXPECT_TRUE(retry.at("hedge").contains("not"));
-  const Json& timeout = definitions.at("timeout").at("properties");
-  EXPECT_EQ(timeout.at("overall").at("default"), "300s");
-  EXPECT_EQ(timeout.at("per_try").at("anyOf").at(0).at("const"), "none");
 }
 
 }  // namespace

@@ -5,12 +5,16 @@
 #include <string>
 #include <vector>
 
+#include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "proxy/base/random.h"
 #include "proxy/config/config.h"
+#include "tests/proxy/config/schema_validator.h"
 
 namespace outrigger::config {
 namespace {
+
+using ::testing::IsEmpty;
 
 std::string Example() {
   std::ifstream file(std::string(OUTRIGGER_DOCS_DIR) + "/example.yaml", std::ios::binary);
@@ -94,6 +98,7 @@ TEST(MutatedConfig, IsReadOrRefusedWithAPlaceForEveryError) {
   constexpr uint64_t kSeed = 7919;
   constexpr int kFiles = 2000;
   const std::string example = Example();
+  const nlohmann::ordered_json schema = JsonSchema();
   Random random(kSeed);
   int refused = 0;
   for (int i = 0; i < kFiles; ++i) {
@@ -104,8 +109,9 @@ TEST(MutatedConfig, IsReadOrRefusedWithAPlaceForEveryError) {
     const Expected<Config, ConfigErrors> config = Parse(text, "f");
     if (config.ok()) {
       // What is accepted is complete and can be written down.
-      const std::string dump = ToJson(*config).dump();
-      ASSERT_TRUE(Parse(dump, "dump").ok()) << "seed " << kSeed << ", file " << i;
+      const nlohmann::ordered_json dump = ToJson(*config);
+      ASSERT_TRUE(Parse(dump.dump(), "dump").ok()) << "seed " << kSeed << ", file " << i;
+      ASSERT_THAT(Violations(schema, dump), IsEmpty()) << "seed " << kSeed << ", file " << i;
       continue;
     }
     ++refused;
