@@ -64,7 +64,11 @@ std::string_view Append(int64_t value, std::string_view unit, Arena& arena) {
 }  // namespace
 
 CallerTimeout ReadCallerTimeout(const http::HeaderList& headers, const DeadlineTrust& trust) {
+  constexpr http::HeaderIdSet kFields(HeaderId::kGrpcTimeout, HeaderId::kXRequestTimeoutMs,
+                                      HeaderId::kXEnvoyExpectedRqTimeoutMs,
+                                      HeaderId::kXStainlessReadTimeout);
   CallerTimeout shortest;
+  if (!headers.ids().Intersects(kFields)) return shortest;
   const auto consider = [&shortest](MaybeDuration timeout, TimeoutSource source) {
     if (timeout && *timeout < shortest.timeout) shortest = {*timeout, source};
   };
