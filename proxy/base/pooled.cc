@@ -37,20 +37,29 @@ struct FreeList {
   unsigned count = 0;
 };
 
-struct FreeLists {
-  std::array<FreeList, kClasses> classes;
-  ~FreeLists() {
-    for (FreeList& list : classes) {
+// Without a destructor, so that an access costs no check; FreeListsOwner empties it.
+constinit thread_local std::array<FreeList, kClasses> free_lists{};
+constinit thread_local bool has_owner = false;
+
+struct FreeListsOwner {
+  ~FreeListsOwner() {
+    for (FreeList& list : free_lists) {
       while (list.head != nullptr) {
         FreeBlock* next = list.head->next;
         ::operator delete(list.head);
         list.head = next;
       }
+      list.count = kMaxKept;  // what other destructors of the thread still free goes to the heap
     }
   }
 };
 
-thread_local FreeLists free_lists;
+// Called for the first block of a thread.
+void AdoptFreeLists() {
+  thread_local FreeListsOwner owner;
+  (void)owner;
+  has_owner = true;
+}
 
 constexpr size_t ClassOf(size_t bytes) { return (bytes - 1) / kStep; }
 #endif
@@ -62,13 +71,14 @@ void* PooledAllocate(size_t bytes) {
 #ifndef OUTRIGGER_ASAN
   const size_t size_class = ClassOf(bytes);
   if (size_class < kClasses) {
-    FreeList& list = free_lists.classes[size_class];
+    FreeList& list = free_lists[size_class];
     if (list.head != nullptr) {
       FreeBlock* block = list.head;
       list.head = block->next;
       --list.count;
       return block;
     }
+    if (!has_owner) AdoptFreeLists();
     return ::operator new((size_class + 1) * kStep);
   }
 #endif
@@ -80,7 +90,7 @@ void PooledFree(void* block, size_t bytes) noexcept {
 #ifndef OUTRIGGER_ASAN
   const size_t size_class = ClassOf(bytes);
   if (size_class < kClasses) {
-    FreeList& list = free_lists.classes[size_class];
+    FreeList& list = free_lists[size_class];
     if (list.count < kMaxKept) {
       auto* freed = static_cast<FreeBlock*>(block);
       freed->next = list.head;

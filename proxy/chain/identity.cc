@@ -1,5 +1,8 @@
 #include "proxy/chain/identity.h"
 
+#include <array>
+#include <cstring>
+
 #include "proxy/log/hash.h"
 
 namespace outrigger::chain {
@@ -9,7 +12,16 @@ using http::HeaderId;
 
 namespace {
 
-constexpr char kHex[] = "0123456789abcdef";
+// The two digits of each byte.
+constexpr std::array<char, 512> kHexPairs = [] {
+  constexpr std::string_view kDigits = "0123456789abcdef";
+  std::array<char, 512> pairs{};
+  for (size_t byte = 0; byte < 256; ++byte) {
+    pairs[2 * byte] = kDigits[byte >> 4];
+    pairs[2 * byte + 1] = kDigits[byte & 15];
+  }
+  return pairs;
+}();
 constexpr size_t kTraceparentBytes = 55;  // 00-<32>-<16>-<2>
 constexpr size_t kTraceIdAt = 3;
 constexpr size_t kTraceIdBytes = 32;
@@ -18,7 +30,9 @@ constexpr size_t kSpanIdBytes = 16;
 constexpr size_t kMaxRequestIdBytes = 128;
 
 void PutHex(uint64_t number, char* out) {
-  for (int i = 15; i >= 0; --i, number >>= 4) out[i] = kHex[number & 15];
+  for (int i = 14; i >= 0; i -= 2, number >>= 8) {
+    std::memcpy(out + i, &kHexPairs[2 * (number & 255)], 2);
+  }
 }
 
 bool IsLowerHex(std::string_view text) {

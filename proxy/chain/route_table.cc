@@ -9,8 +9,12 @@ bool IsWildcard(std::string_view segment) {
   return segment == "*" || (segment.size() >= 2 && segment.front() == '{' && segment.back() == '}');
 }
 
+bool HasWildcard(std::string_view path_template) {
+  return path_template.find_first_of("*{") != std::string_view::npos;
+}
+
+// Everything but the exact path.
 bool Matches(const config::RouteMatch& match, const http::Request& request) {
-  if (match.path.has_value() && request.path != *match.path) return false;
   if (match.prefix.has_value() && !MatchesPrefix(*match.prefix, request.path)) return false;
   if (match.path_template.has_value() && !MatchesTemplate(*match.path_template, request.path)) {
     return false;
@@ -33,9 +37,23 @@ bool Matches(const config::RouteMatch& match, const http::Request& request) {
 
 }  // namespace
 
+RouteTable::RouteTable(const std::vector<config::RouteConfig>& routes) {
+  for (const config::RouteConfig& route : routes) {
+    Entry entry{&route.match, {}};
+    if (route.match.path.has_value()) {
+      entry.exact_path = *route.match.path;
+    } else if (route.match.path_template.has_value() && !HasWildcard(*route.match.path_template)) {
+      entry.exact_path = *route.match.path_template;
+    }
+    entries_.push_back(entry);
+  }
+}
+
 std::optional<size_t> RouteTable::Match(const http::Request& request) const {
-  for (size_t i = 0; i < routes_.size(); ++i) {
-    if (Matches(routes_[i].match, request)) return i;
+  for (size_t i = 0; i < entries_.size(); ++i) {
+    const Entry& entry = entries_[i];
+    if (!entry.exact_path.empty() && entry.exact_path != request.path) continue;
+    if (Matches(*entry.match, request)) return i;
   }
   return std::nullopt;
 }

@@ -21,13 +21,19 @@ namespace outrigger::chain {
 class RouteTable {
  public:
   // Views `routes`.
-  explicit RouteTable(const std::vector<config::RouteConfig>& routes) : routes_(routes) {}
+  explicit RouteTable(const std::vector<config::RouteConfig>& routes);
 
   // The index of the route.
   std::optional<size_t> Match(const http::Request& request) const;
 
  private:
-  const std::vector<config::RouteConfig>& routes_;
+  struct Entry {
+    const config::RouteMatch* match;
+    // A path or a template without wildcards, compared before anything else; empty: none.
+    std::string_view exact_path;
+  };
+
+  std::vector<Entry> entries_;
 };
 
 // `*` and `{name}` stand for one segment that is not empty.

@@ -170,6 +170,7 @@ bool ListContainsToken(std::string_view list, std::string_view token) {
 }
 
 const HeaderField* HeaderList::Find(HeaderId id) const {
+  if (!ids_.Contains(id)) return nullptr;
   for (const HeaderField& field : fields_) {
     if (field.id == id) return &field;
   }
@@ -196,6 +197,7 @@ std::optional<std::string_view> HeaderList::Get(std::string_view name) const {
 }
 
 void HeaderList::Remove(HeaderId id) {
+  if (!ids_.Contains(id)) return;
   std::erase_if(fields_, [id](const HeaderField& field) { return field.id == id; });
 }
 

@@ -78,6 +78,29 @@ enum class HeaderId : uint8_t {
 // kOther when the name has no id. Any case.
 HeaderId ClassifyHeader(std::string_view name);
 
+// A set of ids, for "none of these is here" in one comparison.
+class HeaderIdSet {
+ public:
+  constexpr HeaderIdSet() = default;
+  template <class... Ids>
+  constexpr explicit HeaderIdSet(HeaderId first, Ids... rest)
+      : bits_((Bit(first) | ... | Bit(rest))) {}
+
+  constexpr bool Contains(HeaderId id) const { return (bits_ & Bit(id)) != 0; }
+  constexpr bool Intersects(HeaderIdSet other) const { return (bits_ & other.bits_) != 0; }
+  constexpr void Add(HeaderId id) { bits_ |= Bit(id); }
+  constexpr HeaderIdSet With(HeaderIdSet other) const {
+    other.bits_ |= bits_;
+    return other;
+  }
+
+ private:
+  static_assert(static_cast<int>(HeaderId::kCount) <= 64);
+  static constexpr uint64_t Bit(HeaderId id) { return uint64_t{1} << static_cast<int>(id); }
+
+  uint64_t bits_ = 0;
+};
+
 bool EqualsIgnoreCase(std::string_view a, std::string_view b);
 // Without leading and trailing spaces and tabs (OWS of RFC 9110, 5.6.3).
 std::string_view TrimOws(std::string_view text);
@@ -102,6 +125,7 @@ class HeaderList {
     // Room for most heads at once, in a block that the pool keeps.
     if (fields_.capacity() == 0) fields_.reserve(kUsualFields);
     fields_.push_back(field);
+    ids_.Add(field.id);
   }
 
   // The first field of that id or name; null when absent. The pointer dies with the next change.
@@ -110,6 +134,8 @@ class HeaderList {
   std::optional<std::string_view> Get(HeaderId id) const;
   std::optional<std::string_view> Get(std::string_view name) const;
   bool Has(HeaderId id) const { return Find(id) != nullptr; }
+  // The ids of the fields, and perhaps of some that were removed.
+  HeaderIdSet ids() const { return ids_; }
 
   // Removes every field of that id or name.
   void Remove(HeaderId id);
@@ -124,14 +150,19 @@ class HeaderList {
 
   const_iterator begin() const { return fields_.begin(); }
   const_iterator end() const { return fields_.end(); }
+  const HeaderField* data() const { return fields_.data(); }
   size_t size() const { return fields_.size(); }
   bool empty() const { return fields_.empty(); }
-  void Clear() { fields_.clear(); }
+  void Clear() {
+    fields_.clear();
+    ids_ = {};
+  }
 
  private:
   static constexpr size_t kUsualFields = 24;
 
   Fields fields_;
+  HeaderIdSet ids_;
 };
 
 }  // namespace outrigger::http

@@ -18,17 +18,26 @@ constexpr size_t kMaxNumberBytes = 20;
 constexpr size_t kOwnFieldsBytes = 256;
 
 // Appends to a sink and remembers the first thing that went wrong; commits only a whole head.
+//
+// Values are not looked at one by one: a head in which the only control characters are the line
+// ends that were written here has no value that could pass for another field.
 class Writer {
  public:
   explicit Writer(ByteSink& sink) : sink_(sink), at_(sink.at) {}
 
   void Text(std::string_view text) {
-    if (text.size() > static_cast<size_t>(sink_.end - at_)) {
-      if (result_ == WriteResult::kOk) result_ = WriteResult::kFull;
-      return;
-    }
-    if (!text.empty()) std::memcpy(at_, text.data(), text.size());
-    at_ += text.size();
+    if (!HasRoom(text.size())) return;
+    Put(text);
+  }
+  void EndLine() {
+    if (!HasRoom(2)) return;
+    Put("\r\n");
+    ++lines_;
+  }
+  // A field's name and value that were written in pieces, with their line end.
+  void Line(std::string_view text) {
+    Text(text);
+    EndLine();
   }
 
   void Number(uint64_t number, int base = 10) {
@@ -37,24 +46,85 @@ class Writer {
     Text({digits, static_cast<size_t>(end - digits)});
   }
 
-  void Field(std::string_view name, std::string_view value) {
-    if (!IsToken(name) || !IsFieldValue(value)) result_ = WriteResult::kUnsafe;
-    Text(name);
-    Text(": ");
-    Text(value);
-    Text("\r\n");
+  void Field(const HeaderField& field) {
+    if (!HasSafeName(field)) result_ = WriteResult::kUnsafe;
+    if (!HasRoom(field.name.size() + field.value.size() + 4)) return;
+    Put(field.name);
+    Put(": ");
+    Put(field.value);
+    Put("\r\n");
+    ++lines_;
+  }
+
+  // The fields of `headers` that `is_forwarded` lets pass. Those that stand behind one another in
+  // memory just as they are to be written, as the parser leaves them, are copied in one piece.
+  template <class IsForwarded>
+  void Fields(const HeaderList& headers, IsForwarded is_forwarded) {
+    const HeaderField* const end = headers.data() + headers.size();
+    for (const HeaderField* field = headers.data(); field != end; ++field) {
+      if (!is_forwarded(*field)) continue;
+      if (!HasNormalForm(*field)) {
+        Field(*field);
+        continue;
+      }
+      const char* const begin = field->name.data();
+      for (;;) {
+        if (!HasSafeName(*field)) result_ = WriteResult::kUnsafe;
+        ++lines_;
+        const HeaderField* const next = field + 1;
+        if (next == end || !FollowsDirectly(*field, *next) || !HasNormalForm(*next) ||
+            !is_forwarded(*next)) {
+          break;
+        }
+        field = next;
+      }
+      const char* const run_end = field->value.data() + field->value.size();
+      const std::string_view run(begin, static_cast<size_t>(run_end - begin));
+      if (!HasRoom(run.size() + 2)) return;
+      Put(run);
+      Put("\r\n");
+    }
   }
 
   void Unsafe() { result_ = WriteResult::kUnsafe; }
 
   WriteResult Finish() {
-    if (result_ == WriteResult::kOk) sink_.at = at_;
-    return result_;
+    if (result_ != WriteResult::kOk) return result_;
+    const std::string_view written(sink_.at, static_cast<size_t>(at_ - sink_.at));
+    if (CountControls(written) != 2 * lines_) return WriteResult::kUnsafe;
+    sink_.at = at_;
+    return WriteResult::kOk;
   }
 
  private:
+  // Names that are known in full are tokens.
+  static bool HasSafeName(const HeaderField& field) {
+    return (field.id != HeaderId::kOther && field.id != HeaderId::kXOutrigger) ||
+           IsToken(field.name);
+  }
+  // "Name: value" is what stands in memory.
+  static bool HasNormalForm(const HeaderField& field) {
+    const char* const name_end = field.name.data() + field.name.size();
+    return field.value.data() == name_end + 2 && name_end[0] == ':' && name_end[1] == ' ';
+  }
+  static bool FollowsDirectly(const HeaderField& field, const HeaderField& next) {
+    const char* const value_end = field.value.data() + field.value.size();
+    return next.name.data() == value_end + 2 && value_end[0] == '\r' && value_end[1] == '\n';
+  }
+
+  bool HasRoom(size_t bytes) {
+    if (bytes <= static_cast<size_t>(sink_.end - at_)) return true;
+    if (result_ == WriteResult::kOk) result_ = WriteResult::kFull;
+    return false;
+  }
+  void Put(std::string_view text) {
+    if (!text.empty()) std::memcpy(at_, text.data(), text.size());
+    at_ += text.size();
+  }
+
   ByteSink& sink_;
   char* at_;
+  size_t lines_ = 0;
   WriteResult result_ = WriteResult::kOk;
 };
 
@@ -72,9 +142,9 @@ void WriteConnection(Writer& out, const HeadOptions& options, bool has_te) {
   if (options.connection == ConnectionOption::kKeepAlive) option("keep-alive");
   if (has_upgrade) option("Upgrade");
   if (has_te) option("TE");
-  out.Text("\r\n");
-  if (has_upgrade) out.Field("Upgrade", options.upgrade);
-  if (has_te) out.Text("TE: trailers\r\n");
+  out.EndLine();
+  if (has_upgrade) out.Field({"Upgrade", options.upgrade, HeaderId::kUpgrade});
+  if (has_te) out.Line("TE: trailers");
 }
 
 void WriteFraming(Writer& out, const BodyFraming& body,
@@ -83,34 +153,54 @@ void WriteFraming(Writer& out, const BodyFraming& body,
     case BodyKind::kLength:
       out.Text("Content-Length: ");
       out.Number(body.length);
-      out.Text("\r\n");
+      out.EndLine();
       return;
     case BodyKind::kChunked:
-      out.Text("Transfer-Encoding: chunked\r\n");
+      out.Line("Transfer-Encoding: chunked");
       return;
     case BodyKind::kNone:
       if (!declared_length.has_value()) return;
       out.Text("Content-Length: ");
       out.Number(*declared_length);
-      out.Text("\r\n");
+      out.EndLine();
       return;
     case BodyKind::kUntilClose:
       return;
   }
 }
 
-bool HasConnectionField(const HeaderList& headers) { return headers.Has(HeaderId::kConnection); }
+// What never goes on to the next hop, whatever else is said.
+constexpr http::HeaderIdSet kNeverForwarded(HeaderId::kConnection, HeaderId::kKeepAlive,
+                                            HeaderId::kProxyConnection,
+                                            HeaderId::kProxyAuthenticate,
+                                            HeaderId::kProxyAuthorization, HeaderId::kTe,
+                                            HeaderId::kTransferEncoding, HeaderId::kUpgrade,
+                                            HeaderId::kContentLength);
 
-// Whether `field` goes on to the next hop as it is. Trailer announces what only chunks can carry.
-bool IsForwarded(const HeaderList& headers, const HeaderField& field, bool has_connection,
-                 const BodyFraming& body) {
-  if (field.id == HeaderId::kOther) return !has_connection || !IsNominated(headers, field);
-  if (field.id == HeaderId::kContentLength) return false;
-  if (field.id == HeaderId::kTrailer) return body.kind == BodyKind::kChunked;
-  return !IsHopByHop(field.id);
-}
+// Says of each field whether it goes on to the next hop as it is.
+class Forwarding {
+ public:
+  Forwarding(const HeaderList& headers, const BodyFraming& body, http::HeaderIdSet skipped)
+      : headers_(headers),
+        skipped_(kNeverForwarded.With(skipped)),
+        has_connection_(headers.Has(HeaderId::kConnection)) {
+    // Trailer announces what only chunks can carry.
+    if (body.kind != BodyKind::kChunked) skipped_.Add(HeaderId::kTrailer);
+  }
+
+  bool operator()(const HeaderField& field) const {
+    if (skipped_.Contains(field.id)) return false;
+    return field.id != HeaderId::kOther || !has_connection_ || !IsNominated(headers_, field);
+  }
+
+ private:
+  const HeaderList& headers_;
+  http::HeaderIdSet skipped_;
+  const bool has_connection_;
+};
 
 bool AcceptsTrailers(const HeaderList& headers) {
+  if (!headers.ids().Contains(HeaderId::kTe)) return false;
   for (const HeaderField& field : headers) {
     if (field.id == HeaderId::kTe && http::ListContainsToken(field.value, "trailers")) return true;
   }
@@ -197,6 +287,10 @@ size_t FieldBytes(const HeaderList& headers) {
   return bytes;
 }
 
+size_t ExtraBytes(const HeadOptions& options) {
+  return options.extra == nullptr ? 0 : FieldBytes(*options.extra);
+}
+
 }  // namespace
 
 WriteResult WriteRequestHead(ByteSink& sink, const RequestLine& line, const HeaderList& headers,
@@ -213,16 +307,17 @@ WriteResult WriteRequestHead(ByteSink& sink, const RequestLine& line, const Head
   out.Text(" ");
   out.Text(line.path);
   out.Text(line.query);
-  out.Text(" HTTP/1.1\r\n");
-  if (host.has_value()) out.Field("Host", *host);  // first, as RFC 9110, 7.2 advises
-  const bool has_connection = HasConnectionField(headers);
-  for (const HeaderField& field : headers) {
-    if (field.id == HeaderId::kHost) continue;
-    if (IsForwarded(headers, field, has_connection, body)) out.Field(field.name, field.value);
+  out.Line(" HTTP/1.1");
+  if (host.has_value())
+    out.Field({"Host", *host, HeaderId::kHost});  // first, as RFC 9110, 7.2 advises
+  const http::HeaderIdSet skipped = options.skipped.With(http::HeaderIdSet(HeaderId::kHost));
+  out.Fields(headers, Forwarding(headers, body, skipped));
+  if (options.extra != nullptr) {
+    for (const HeaderField& field : *options.extra) out.Field(field);
   }
   WriteConnection(out, options, AcceptsTrailers(headers));
   WriteFraming(out, body, std::nullopt);
-  out.Text("\r\n");
+  out.EndLine();
   return out.Finish();
 }
 
@@ -235,44 +330,45 @@ WriteResult WriteResponseHead(ByteSink& sink, int status, std::string_view reaso
   out.Number(static_cast<uint64_t>(status));
   out.Text(" ");
   out.Text(reason_phrase.empty() ? UsualReasonPhrase(status) : reason_phrase);
-  out.Text("\r\n");
-  const bool has_connection = HasConnectionField(headers);
-  for (const HeaderField& field : headers) {
-    if (IsForwarded(headers, field, has_connection, body)) out.Field(field.name, field.value);
+  out.EndLine();
+  out.Fields(headers, Forwarding(headers, body, options.skipped));
+  if (options.extra != nullptr) {
+    for (const HeaderField& field : *options.extra) out.Field(field);
   }
   WriteConnection(out, options, false);
   if (status >= 200 && status != 204) {
     // A 304 has no body, whatever the framing says of the response that it stands for.
     WriteFraming(out, status == 304 ? BodyFraming{} : body, options.declared_length);
   }
-  out.Text("\r\n");
+  out.EndLine();
   return out.Finish();
 }
 
 size_t MaxHeadBytes(const RequestLine& line, const HeaderList& headers,
                     const HeadOptions& options) {
   return line.method.size() + line.path.size() + line.query.size() + options.upgrade.size() +
-         options.host.size() + FieldBytes(headers) + kOwnFieldsBytes;
+         options.host.size() + FieldBytes(headers) + ExtraBytes(options) + kOwnFieldsBytes;
 }
 
 size_t MaxHeadBytes(std::string_view reason_phrase, const HeaderList& headers,
                     const HeadOptions& options) {
-  return reason_phrase.size() + options.upgrade.size() + FieldBytes(headers) + kOwnFieldsBytes;
+  return reason_phrase.size() + options.upgrade.size() + FieldBytes(headers) + ExtraBytes(options) +
+         kOwnFieldsBytes;
 }
 
 WriteResult WriteChunkHeader(ByteSink& sink, uint64_t size) {
   Writer out(sink);
   if (size == 0) out.Unsafe();
   out.Number(size, 16);
-  out.Text("\r\n");
+  out.EndLine();
   return out.Finish();
 }
 
 WriteResult WriteLastChunk(ByteSink& sink, const HeaderList& trailers) {
   Writer out(sink);
-  out.Text("0\r\n");
-  for (const HeaderField& field : trailers) out.Field(field.name, field.value);
-  out.Text("\r\n");
+  out.Line("0");
+  for (const HeaderField& field : trailers) out.Field(field);
+  out.EndLine();
   return out.Finish();
 }
 

@@ -44,6 +44,10 @@ struct HeadOptions {
   std::string_view upgrade;
   // Requests. Not empty: write this Host instead of the one in the headers.
   std::string_view host;
+  // Fields of these ids are left out: `extra` says them anew.
+  http::HeaderIdSet skipped;
+  // Further fields, behind the others.
+  const http::HeaderList* extra = nullptr;
   // Responses without body by rule (HEAD, 304): the Content-Length that a body would have.
   std::optional<uint64_t> declared_length;
 };

@@ -28,6 +28,10 @@ namespace {
 // (RFC 9110, 10.1.1 asks not to wait for ever).
 constexpr absl::Duration kContinueWait = absl::Seconds(1);
 
+// For clients of HTTP/1.0 that name no host: HTTP/1.1 must have one, and not every service takes an
+// empty one.
+constexpr std::string_view kNamelessHost = "localhost";
+
 // What an attempt holds: the connection, and the pump of a body that is still being sent. The pump
 // goes first.
 struct Exchange : Pooled {
@@ -121,7 +125,7 @@ Task<Result> Router::Call(Request& request, chain::Next) {
     if (refused.has_value()) co_return *refused;
   }
   ++request.record.attempts;
-  Result result = co_await Attempt(request, false);
+  Result result = co_await Attempt(request, request.needs_new_connection);
   const bool may_run_twice = request.effects != http::Effects::kUnsafe;
   if (!result.ok() && result.error().on_reused_connection && may_run_twice &&
       (request.body == nullptr || request.body->Peek().has_value())) {
@@ -151,13 +155,21 @@ Task<Result> Router::Attempt(Request& request, bool must_be_new) {
   const std::optional<std::string_view> whole =
       request.body != nullptr ? request.body->Peek() : std::optional<std::string_view>("");
   const bool waits_for_continue = request.expects_continue && !whole.has_value();
-  http::HeaderList fields;
-  BuildUpstreamHeaders(request, loop_.Now(), via_name_, waits_for_continue, fields);
+  UpstreamFields fields;
+  BuildUpstreamFields(request, loop_.Now(), via_name_, waits_for_continue, fields);
   const http1::RequestLine line{request.method_name, request.target, {}};
-  const size_t room = http1::MaxHeadBytes(line, fields, {});
+  http1::HeadOptions options;
+  options.skipped = fields.skipped;
+  options.extra = &fields.added;
+  // HTTP/1.0 clients may leave Host out; HTTP/1.1 services must get one.
+  if (!request.headers.ids().Contains(HeaderId::kHost)) {
+    options.host = request.authority.empty() ? kNamelessHost : request.authority;
+  }
+  const size_t room = http1::MaxHeadBytes(line, request.headers, options);
   char* at = connection.output().Reserve(room);
   http1::ByteSink sink{at, at + room};
-  if (http1::WriteRequestHead(sink, line, fields, framing, {}) != http1::WriteResult::kOk) {
+  if (http1::WriteRequestHead(sink, line, request.headers, framing, options) !=
+      http1::WriteResult::kOk) {
     co_return Failure{.reason = Reason::kBadRequest};
   }
   connection.output().Commit(static_cast<size_t>(sink.at - at));

@@ -7,10 +7,15 @@ namespace outrigger::upstream {
 
 using http::HeaderField;
 using http::HeaderId;
+using http::HeaderIdSet;
 
 namespace {
 
 constexpr std::string_view kExhausted = "x-outrigger-retries-exhausted";
+constexpr HeaderIdSet kRewritten(HeaderId::kXOutrigger, HeaderId::kXRequestId,
+                                 HeaderId::kTraceparent, HeaderId::kXRequestTimeoutMs,
+                                 HeaderId::kVia, HeaderId::kXForwardedFor);
+constexpr HeaderIdSet kLists(HeaderId::kVia, HeaderId::kXForwardedFor);
 
 std::string_view Decimal(Arena& arena, int64_t number) {
   char digits[20];
@@ -18,68 +23,52 @@ std::string_view Decimal(Arena& arena, int64_t number) {
   return arena.Copy({digits, static_cast<size_t>(end - digits)});
 }
 
-std::string_view Appended(Arena& arena, std::string_view list, std::string_view entry) {
-  return list.empty() ? entry : arena.Concat(list, ", ", entry);
+// All fields of that id as one list.
+std::string_view Joined(const http::HeaderList& headers, HeaderId id, Arena& arena) {
+  std::string_view list;
+  for (const HeaderField& field : headers) {
+    if (field.id != id) continue;
+    list = list.empty() ? field.value : arena.Concat(list, ", ", field.value);
+  }
+  return list;
 }
 
 }  // namespace
 
-void BuildUpstreamHeaders(http::Request& request, MonoTime now, std::string_view via_name,
-                          bool keeps_expect, http::HeaderList& out) {
+void BuildUpstreamFields(http::Request& request, MonoTime now, std::string_view via_name,
+                         bool keeps_expect, UpstreamFields& out) {
   Arena& arena = *request.arena;
+  const HeaderIdSet present = request.headers.ids();
+  out.skipped = kRewritten;
+  if (!keeps_expect) out.skipped.Add(HeaderId::kExpect);
   std::string_view via;
   std::string_view forwarded_for;
-  bool has_proto = false;
-  bool has_host = false;
-  for (const HeaderField& field : request.headers) {
-    switch (field.id) {
-      case HeaderId::kXOutrigger:
-      case HeaderId::kXRequestId:
-      case HeaderId::kTraceparent:
-      case HeaderId::kXRequestTimeoutMs:
-        continue;
-      case HeaderId::kVia:
-        via = Appended(arena, via, field.value);
-        continue;
-      case HeaderId::kXForwardedFor:
-        forwarded_for = Appended(arena, forwarded_for, field.value);
-        continue;
-      case HeaderId::kExpect:
-        if (keeps_expect) out.Add(field);
-        continue;
-      case HeaderId::kXForwardedProto:
-        has_proto = true;
-        break;
-      case HeaderId::kXForwardedHost:
-        has_host = true;
-        break;
-      default:
-        break;
-    }
-    out.Add(field);
+  if (present.Intersects(kLists)) {
+    via = Joined(request.headers, HeaderId::kVia, arena);
+    forwarded_for = Joined(request.headers, HeaderId::kXForwardedFor, arena);
   }
-  out.Add({"via",
-           via.empty() ? arena.Concat("1.1 ", via_name) : arena.Concat(via, ", 1.1 ", via_name),
-           HeaderId::kVia});
-  out.Add({"x-forwarded-for", Appended(arena, forwarded_for, request.peer_address),
-           HeaderId::kXForwardedFor});
-  if (!has_proto) out.Add({"x-forwarded-proto", request.scheme, HeaderId::kXForwardedProto});
-  if (!has_host && !request.authority.empty()) {
-    out.Add({"x-forwarded-host", request.authority, HeaderId::kXForwardedHost});
+  via = via.empty() ? arena.Concat("1.1 ", via_name) : arena.Concat(via, ", 1.1 ", via_name);
+  out.added.Add({"via", via, HeaderId::kVia});
+  forwarded_for = forwarded_for.empty() ? request.peer_address
+                                        : arena.Concat(forwarded_for, ", ", request.peer_address);
+  out.added.Add({"x-forwarded-for", forwarded_for, HeaderId::kXForwardedFor});
+  if (!present.Contains(HeaderId::kXForwardedProto)) {
+    out.added.Add({"x-forwarded-proto", request.scheme, HeaderId::kXForwardedProto});
   }
-  out.Add({"x-request-id", request.id, HeaderId::kXRequestId});
-  out.Add({"traceparent", request.traceparent, HeaderId::kTraceparent});
-  out.Add({"x-outrigger-attempt", Decimal(arena, request.attempt), HeaderId::kXOutrigger});
+  out.added.Add({"x-request-id", request.id, HeaderId::kXRequestId});
+  out.added.Add({"traceparent", request.traceparent, HeaderId::kTraceparent});
+  const std::string_view attempt = request.attempt == 1 ? "1" : Decimal(arena, request.attempt);
+  out.added.Add({"x-outrigger-attempt", attempt, HeaderId::kXOutrigger});
   if (!request.deadline.is_infinite()) {
-    const int64_t left = std::max<int64_t>(1, (request.deadline - now) / absl::Milliseconds(1));
-    out.Add({"x-request-timeout-ms", Decimal(arena, left), HeaderId::kXRequestTimeoutMs});
+    const int64_t left = std::max<int64_t>(1, (request.deadline.nanos() - now.nanos()) / 1'000'000);
+    out.added.Add({"x-request-timeout-ms", Decimal(arena, left), HeaderId::kXRequestTimeoutMs});
   }
-  for (const HeaderField& field : request.upstream_headers) out.Add(field);
+  for (const HeaderField& field : request.upstream_headers) out.added.Add(field);
 }
 
 void StripResponseHeaders(http::HeaderList& headers) {
   // Cheap when there is nothing to strip, which is nearly always.
-  if (!headers.Has(HeaderId::kXOutrigger)) return;
+  if (!headers.ids().Contains(HeaderId::kXOutrigger)) return;
   headers.RemoveIf([](const HeaderField& field) {
     return field.id == HeaderId::kXOutrigger && !http::EqualsIgnoreCase(field.name, kExhausted);
   });
