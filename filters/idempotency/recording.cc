@@ -27,13 +27,15 @@ void Recording::SetFingerprint(const Fingerprint& fingerprint) {
 }
 
 void Recording::SetHead(int status, const http::HeaderList& headers, std::string_view request_id,
-                        std::optional<uint64_t> body_bytes) {
+                        std::optional<uint64_t> body_bytes, const AnswerTraits& traits) {
   head_.status = status;
+  head_.traits = traits;
+  head_.body_length = body_bytes;
   head_.headers = PackedHeaders(headers);
   head_.request_id.assign(request_id);
   const size_t bytes = head_.headers.bytes() + head_.request_id.size();
   charge_.Grow(bytes);
-  expected_bytes_ = body_bytes.value_or(0);
+  expected_bytes_ = traits.has_body ? body_bytes.value_or(0) : 0;
   // A body that cannot be kept is known before it arrives: then nobody else needs to join in vain.
   const bool fits = expected_bytes_ <= limits_.max_body_bytes && Reserve(sizeof(Recording) + bytes);
 
@@ -41,6 +43,12 @@ void Recording::SetHead(int status, const http::HeaderList& headers, std::string
   has_head_.store(true, std::memory_order_release);
   if (!fits) Overflow();
   WakeReaders();
+}
+
+void Recording::NoteStream(const http::StreamState& state, size_t next_bytes) {
+  const std::lock_guard lock(mutex_);
+  stream_ = state;
+  stream_at_ = body_bytes() + next_bytes;
 }
 
 bool Recording::Reserve(size_t bytes) {
@@ -158,7 +166,7 @@ void Recording::Fail(const http::Failure& failure) {
 
 ReaderStatus Recording::reader_status() const {
   const std::lock_guard lock(mutex_);
-  return {reader_count_, latest_deadline_, readers_version_};
+  return {reader_count_, latest_deadline_, furthest_deadline_, readers_version_};
 }
 
 bool Recording::WaitForReaders(Waiter& waiter, uint64_t seen) {
@@ -189,6 +197,7 @@ std::unique_ptr<RecordingReader> Recording::AddReader(MonoTime deadline, JoinRef
       *refusal = JoinRefusal::kTooManyReaders;
     } else {
       readers_.PushBack(*reader);
+      furthest_deadline_ = std::max(furthest_deadline_, deadline);
       ++reader_count_;
       if (reader_count_ == 1) {
         latest_deadline_ = deadline;

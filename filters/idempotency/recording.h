@@ -44,6 +44,8 @@
 #include "proxy/base/time.h"
 #include "proxy/http/failure.h"
 #include "proxy/http/headers.h"
+#include "proxy/http/reason.h"
+#include "proxy/http/stream_state.h"
 
 namespace outrigger::idempotency {
 
@@ -66,9 +68,22 @@ struct RecordingLimits {
   size_t max_readers = 1000;
 };
 
+// What a caller needs to know of an answer besides its status and fields.
+struct AnswerTraits {
+  bool has_body = true;
+  // text/event-stream whose events are observed (NoteStream).
+  bool is_stream = false;
+  // Kept although the service may have failed half-way (B0.2).
+  bool is_outcome_unknown = false;
+  // Made by the proxy itself; kNone: from upstream.
+  http::Reason reason = http::Reason::kNone;
+};
+
 // Written once, before the first byte of the body.
 struct RecordedHead {
   int status = 0;
+  AnswerTraits traits;
+  std::optional<uint64_t> body_length;  // as announced
   PackedHeaders headers;
   // The x-request-id of the request that was executed.
   std::string request_id;
@@ -83,6 +98,8 @@ struct ReaderStatus {
   size_t count = 0;
   // Of all readers; the execution ends there. Meaningless without readers.
   MonoTime latest_deadline;
+  // The latest that any reader has had, those that left included.
+  MonoTime furthest_deadline;
   // Changes when the last reader leaves, the first one comes, or `latest_deadline` moves forward
   // to an earlier point. A later one is not reported: look again when the timer fires.
   uint64_t version = 0;
@@ -112,7 +129,10 @@ class Recording : public RefCounted<Recording>, public Pooled {
   // Copies everything. `body_bytes` is the announced length, which saves room when it is known.
   // REQUIRES: running, no head yet.
   void SetHead(int status, const http::HeaderList& headers, std::string_view request_id,
-               std::optional<uint64_t> body_bytes);
+               std::optional<uint64_t> body_bytes, const AnswerTraits& traits = {});
+  // What is known of an event stream once `next_bytes` more are appended. REQUIRES: right before
+  // the Append() of these bytes.
+  void NoteStream(const http::StreamState& state, size_t next_bytes);
   // REQUIRES: running, head set.
   void Append(std::string_view data);
   // True when the writer must pause; `waiter` is then woken once there is room again, or no reader
@@ -190,6 +210,8 @@ class Recording : public RefCounted<Recording>, public Pooled {
   std::optional<Fingerprint> fingerprint_;
   http::Failure failure_;   // when kFailed
   PackedHeaders trailers_;  // when kComplete
+  http::StreamState stream_;
+  uint64_t stream_at_ = 0;  // the number of bytes that stream_ is about
   absl::InlinedVector<RefPtr<Segment>, 2> segments_;
   size_t dropped_segments_ = 0;  // the number of segments_[0]
   // Once overflowed: no reader is before this byte. Some may be further than it says, but then one
@@ -198,6 +220,7 @@ class Recording : public RefCounted<Recording>, public Pooled {
   IntrusiveList<RecordingReader> readers_;
   IntrusiveList<WaitingReader> waiting_;
   MonoTime latest_deadline_;
+  MonoTime furthest_deadline_;
   size_t reader_count_ = 0;
   uint64_t readers_version_ = 0;
   Waiter* room_waiter_ = nullptr;

@@ -69,6 +69,20 @@ ReadResult RecordingReader::Next(Waiter& waiter) {
   return {ReadResult::State::kWait, {}, {}};
 }
 
+bool RecordingReader::IsAtEnd() const {
+  // The end is published after the last byte.
+  return recording_->end() == RecordingEnd::kComplete &&
+         position() + handed_out_ == recording_->body_bytes();
+}
+
+http::StreamState RecordingReader::stream() const {
+  const std::lock_guard lock(recording_->mutex_);
+  http::StreamState state = recording_->stream_;
+  state.is_at_event_boundary =
+      state.is_at_event_boundary && position() + handed_out_ == recording_->stream_at_;
+  return state;
+}
+
 FingerprintMatch RecordingReader::Compare(const Fingerprint& fingerprint, Waiter& waiter) {
   const std::lock_guard lock(recording_->mutex_);
   if (!recording_->fingerprint_.has_value()) {
@@ -97,6 +111,7 @@ void RecordingReader::SetDeadline(MonoTime deadline) {
   Recording& recording = *recording_;
   const std::lock_guard lock(recording.mutex_);
   deadline_ = deadline;
+  recording.furthest_deadline_ = std::max(recording.furthest_deadline_, deadline);
   const MonoTime latest_before = recording.latest_deadline_;
   recording.latest_deadline_ = recording.LatestDeadline();
   if (recording.latest_deadline_ < latest_before) recording.NoteReadersChanged();

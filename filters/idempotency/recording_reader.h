@@ -60,13 +60,20 @@ class RecordingReader : public ListNode, public Pooled {
   // Forgets the waiter; afterwards no Wake() is under way.
   void Disarm();
 
+  // True when nothing follows what the last Next() gave: the recording is complete and all of it
+  // was handed out.
+  bool IsAtEnd() const;
+  // What the writer knows of the event stream. `is_at_event_boundary` is about the end of what the
+  // last Next() gave; false when the writer is ahead of it and cannot tell.
+  http::StreamState stream() const;
+
   // Bytes passed.
   uint64_t position() const { return position_.load(std::memory_order_relaxed); }
   MonoTime deadline() const { return deadline_; }
   void SetDeadline(MonoTime deadline);
   Recording& recording() { return *recording_; }
 
-  // REQUIRES: Next() returned kEnd; kFailed of either call.
+  // REQUIRES: Next() returned kEnd, or IsAtEnd(); kFailed of either call.
   const PackedHeaders& trailers() const { return recording_->trailers_; }
   const http::Failure& failure() const { return recording_->failure_; }
 

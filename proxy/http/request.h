@@ -74,13 +74,21 @@ struct Request {
   IntrusiveList<DispatchHook> dispatch_hooks;
   InformationalSink* informational = nullptr;
   int attempt = 1;
+  // The next attempt must not use a connection that was kept alive.
+  bool needs_new_connection = false;
   // Some byte of some attempt has gone upstream.
   bool was_dispatched = false;
   // The maximum over the attempts so far (B0.2).
   Executed executed = Executed::kNo;
   RequestRecord record;
 
+  // It has an idempotency record of its own: what happened to it outlives its answer (ID-6).
+  bool has_record = false;
+
   Arena* arena = nullptr;
+  // Keeps the filters alive that `next` leads to; set by the driver, for executions that outlive
+  // the stream.
+  std::shared_ptr<const void> chain_pin;
 
   // Copies every view that the request holds into `owned`, which becomes its arena.
   void Detach(Arena& owned);

@@ -16,7 +16,8 @@ struct RequestRecord {
   uint8_t attempts = 0;  // sent or tried
   bool retries_exhausted = false;
   bool body_unbuffered = false;  // too large to be sent again (RT-6)
-  // Static words: "stored", "replayed", "joined", "released", "bypassed"; empty without a key.
+  // Static words: "stored", "replayed", "joined", "released", "bypassed", "tombstone", "unknown";
+  // "reserved" and "executing" while that is what is known; empty without a key.
   std::string_view idempotency;
   std::string_view limiter_rule;  // the rule that refused; lives as long as the configuration
   absl::Duration backoff = absl::ZeroDuration();  // slept in total
