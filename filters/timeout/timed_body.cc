@@ -53,7 +53,8 @@ Task<ChunkResult> TimedBody::Read() {
   {
     Abortable<ChunkResult> read(inner_->Read());
     Reading reading(*this, read);
-    chunk = co_await read;
+    std::optional<ChunkResult> result = co_await read;
+    chunk = std::move(result);
   }
   if (!chunk.has_value()) {
     idle_.Unlink();
