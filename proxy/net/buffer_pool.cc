@@ -8,6 +8,8 @@ namespace {
 // Kept free of each size; what comes back beyond goes to the allocator, so that memory decays after
 // a burst.
 constexpr size_t kMaxFree[2] = {64, 16};
+// Free blocks stay charged: with a small budget they alone would have every request refused.
+constexpr size_t kMaxFreeShare = 16;
 
 }  // namespace
 
@@ -50,10 +52,19 @@ Block BufferPool::Take(BlockSize size) {
   return Block(this, data, size);
 }
 
+size_t BufferPool::free_bytes() const {
+  size_t bytes = 0;
+  for (BlockSize size : {BlockSize::kSmall, BlockSize::kLarge}) {
+    bytes += free_[static_cast<size_t>(size)].size() * Bytes(size);
+  }
+  return bytes;
+}
+
 void BufferPool::Return(char* data, BlockSize size) {
   --lent_blocks_;
   std::vector<char*>& free = free_[static_cast<size_t>(size)];
-  if (free.size() < kMaxFree[static_cast<size_t>(size)]) {
+  const bool is_small_share = (free_bytes() + Bytes(size)) <= budget_.limit_bytes() / kMaxFreeShare;
+  if (free.size() < kMaxFree[static_cast<size_t>(size)] && is_small_share) {
     free.push_back(data);
     return;
   }

@@ -74,6 +74,7 @@ class BufferPool {
  private:
   friend class Block;
   void Return(char* data, BlockSize size);
+  size_t free_bytes() const;
 
   MemoryBudget& budget_;
   std::vector<char*> free_[2];
