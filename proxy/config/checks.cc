@@ -1,7 +1,6 @@
 #include "proxy/config/checks.h"
 
 #include <algorithm>
-#include <functional>
 #include <map>
 #include <set>
 #include <utility>
