@@ -20,6 +20,10 @@ using http::StreamOutcome;
 
 namespace {
 
+// What explains the header that a route may require (ID-1).
+constexpr std::string_view kIdempotencyKeyDocument =
+    "https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header/";
+
 Effects ToEffects(config::Effects effects) {
   switch (effects) {
     case config::Effects::kNone:
@@ -99,6 +103,7 @@ void StreamDriver::Start(http::ServerStream& stream) {
   }
   request_.effects = ToEffects(route_->config->EffectsOf(request_.method_name, request_.path));
   request_.tenant = context_.identity.Tenant(request_.headers, snapshot_->config->tenant, arena_);
+  request_.chain_pin = snapshot_;
   ArmDeadline();
   if (request_.deadline <= context_.loop.Now()) {
     SendFailure({.reason = Reason::kDeadline}, "the caller's deadline had passed");
@@ -141,12 +146,28 @@ void StreamDriver::OnDeadline() {
     return;
   }
   response_.reset();
-  SendFailure({.reason = deadline_reason_, .executed = request_.executed});
+  // A recorded request may go on or end as unknown (ID-6): its caller must not take it for failed.
+  const bool is_outcome_unknown = request_.has_record && request_.effects == Effects::kUnsafe &&
+                                  request_.executed != http::Executed::kNo;
+  SendFailure({.reason = deadline_reason_,
+               .executed = request_.executed,
+               .is_outcome_unknown = is_outcome_unknown});
 }
 
 void StreamDriver::OnClientGone() {
   task_.Reset();
   Conclude(StreamOutcome::kClientGone, Reason::kNone, 0);
+}
+
+void StreamDriver::OnShutdown() {
+  if (is_concluded_) return;
+  task_.Reset();
+  if (stream_->is_head_sent()) {
+    CutStream(Reason::kDraining, StreamOutcome::kCut);
+    return;
+  }
+  response_.reset();
+  SendFailure({.reason = Reason::kDraining, .executed = request_.executed});
 }
 
 Task<void> StreamDriver::Run() {
@@ -215,6 +236,9 @@ void StreamDriver::SendFailure(const Failure& failure, std::string_view detail) 
   reply_context.are_retries_exhausted = request_.record.retries_exhausted;
   reply_context.status = failure.status;
   reply_context.is_outcome_unknown = failure.is_outcome_unknown;
+  if (failure.reason == Reason::kIdemKeyMissing) {
+    reply_context.described_by = kIdempotencyKeyDocument;
+  }
   const common::LocalReply reply = BuildLocalReply(failure.reason, reply_context, arena_);
   http::HeaderList headers;
   for (const HeaderField& field : reply.headers()) headers.Add(field);

@@ -52,6 +52,7 @@ class StreamDriver final : public http::StreamHandler, public Pooled {
   http::Request& request() override { return request_; }
   void Start(http::ServerStream& stream) override;
   void OnClientGone() override;
+  void OnShutdown() override;
 
  private:
   class PropagatedDeadline;

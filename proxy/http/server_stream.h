@@ -54,6 +54,8 @@ class StreamHandler {
   virtual void Start(ServerStream& stream) = 0;
   // A client that left: told before the handler is destroyed, for the record.
   virtual void OnClientGone() = 0;
+  // The proxy ends: finishes or aborts the stream at once, saying why. From the loop.
+  virtual void OnShutdown() = 0;
 };
 
 // Makes the handler of each request of a listener.

@@ -44,6 +44,16 @@ void ServerConnection::Drain() {
   if (state_ == State::kHead && buffer_.empty()) Close(false);
 }
 
+void ServerConnection::Shutdown() {
+  if (state_ == State::kExchange) {
+    // What it says leaves at the end of the turn, then the connection closes.
+    closes_after_ = true;
+    if (!is_finished_) handler_->OnShutdown();
+  } else if (state_ != State::kClosed) {
+    Close(false);
+  }
+}
+
 void ServerConnection::CloseNow() {
   if (state_ != State::kClosed) ClientGone();
 }
@@ -64,9 +74,17 @@ void ServerConnection::OnReadable() {
       return;
     }
     case State::kExchange:
-      if (!reader_->Receive()) {
-        has_peer_closed_ = true;
-        OnPeerClosed();
+      switch (reader_->Receive()) {
+        case net::IoStatus::kOk:
+        case net::IoStatus::kAgain:
+          return;
+        case net::IoStatus::kEnd:
+          OnEndOfStream();
+          return;
+        case net::IoStatus::kError:
+          has_peer_closed_ = true;
+          if (!is_finished_) ClientGone();
+          return;
       }
       return;
     case State::kLingering: {
@@ -82,8 +100,15 @@ void ServerConnection::OnReadable() {
   }
 }
 
+// The client has closed its side, or the connection was reset; bytes from before that may still
+// wait to be read.
 void ServerConnection::OnPeerClosed() {
   if (state_ == State::kClosed) return;
+  if (context_.allow_half_close && socket_.TakeError() == 0) {
+    // The end is met in order, behind what was sent before it.
+    closes_after_ = true;
+    return;
+  }
   has_peer_closed_ = true;
   if (state_ != State::kExchange) {
     // A head in the buffer may still be complete; its answer would find nobody.
@@ -91,14 +116,19 @@ void ServerConnection::OnPeerClosed() {
     return;
   }
   if (is_finished_) return;  // the answer is on its way out
-  if (context_.allow_half_close && socket_.TakeError() == 0) {
-    closes_after_ = true;
-    reader_->DiscardReceived();
-    reader_->Fail(Reason::kBadRequest);
-    socket_.PauseReading();
+  ClientGone();
+}
+
+// REQUIRES: state_ is kExchange.
+void ServerConnection::OnEndOfStream() {
+  if (!context_.allow_half_close) {
+    OnPeerClosed();
     return;
   }
-  ClientGone();
+  has_peer_closed_ = true;
+  closes_after_ = true;
+  reader_->OnEndOfStream();
+  socket_.PauseReading();
 }
 
 void ServerConnection::OnWritable() {

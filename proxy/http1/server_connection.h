@@ -57,7 +57,9 @@ class ServerConnection final : public net::SocketHandler,
 
   // Closes now when idle, else after the answer that is being sent.
   void Drain();
-  // Cuts everything, for the end of the grace period.
+  // For the end of the grace period: what runs is ended with a word why.
+  void Shutdown();
+  // Cuts everything without a word.
   void CloseNow();
   bool is_idle() const { return handler_ == nullptr && buffer_.empty(); }
 
@@ -97,6 +99,7 @@ class ServerConnection final : public net::SocketHandler,
   // End of the turn: flushes what is staged and goes on to the next request.
   void RunDeferred() override;
 
+  void OnEndOfStream();
   void ParseHead();
   void BeginExchange(const RequestHead& head, const RequestFraming& framing, size_t head_bytes);
   void EndExchange();

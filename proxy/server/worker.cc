@@ -14,6 +14,8 @@ namespace {
 
 constexpr absl::Duration kLingerTimeout = absl::Seconds(2);
 constexpr absl::Duration kHeartbeatPeriod = absl::Seconds(1);
+// Of the idempotency keys whose time is over, besides those that requests expire in passing.
+constexpr size_t kKeysSweptPerBeat = 1000;
 
 uint64_t SeedOf(int index) {
   std::random_device device;
@@ -120,6 +122,7 @@ class Worker::Heartbeat final : public Timer {
  private:
   void OnTimer() override {
     worker_.process_.on_tick(worker_.index_, PreciseNow());
+    worker_.process_.shared.keys().Sweep(loop().Now(), kKeysSweptPerBeat);
     Arm(loop().Now() + kHeartbeatPeriod);
   }
 
@@ -135,6 +138,7 @@ Worker::Worker(int index, const ProcessParts& process, std::shared_ptr<const con
       metrics_(process.registry.AddWorker()),
       log_(process.logs.NewLogger()),
       identity_(random_),
+      executions_(loop_, process.shared.detached_executions()),
       heartbeat_(std::make_unique<Heartbeat>(*this)) {
   MakeUpstreams(*config);
   const chain::ChainParts parts{.loop = loop_,
@@ -144,6 +148,7 @@ Worker::Worker(int index, const ProcessParts& process, std::shared_ptr<const con
                                 .standard_metrics = process_.standard_metrics,
                                 .log = log_,
                                 .shared = process_.shared,
+                                .executions = executions_,
                                 .upstreams = upstreams_,
                                 .router_observers = router_observers_,
                                 .via_name = process_.via_name};
@@ -181,6 +186,28 @@ void Worker::MakeUpstreams(const config::Config& config) {
         loop_, pool_, random_, ToOptions(upstream), process_.shared.Upstream(upstream.name));
     router_observers_[upstream.name] = std::make_unique<UpstreamTimes>(
         metrics_, process_.standard_metrics.Upstream(upstream.name));
+    WatchNames(*upstreams_[upstream.name]);
+  }
+}
+
+void Worker::WatchNames(upstream::Upstream& upstream) {
+  const std::vector<upstream::UpstreamOptions::EndpointOptions>& endpoints =
+      upstream.options().endpoints;
+  for (size_t i = 0; i < endpoints.size(); ++i) {
+    const net::Endpoint& endpoint = endpoints[i].endpoint;
+    if (!endpoint.needs_resolving()) continue;
+    if (resolver_ == nullptr) resolver_ = std::make_unique<net::Resolver>(loop_);
+    name_watches_.push_back(std::make_unique<upstream::NameWatch>(
+        loop_, *resolver_, upstream, i, endpoint,
+        [this, name = endpoint.text](const absl::Status& status) {
+          if (status.ok()) {
+            log_.Info("name_resolved").Str("endpoint", name);
+          } else {
+            log_.Warn("name_failed")
+                .Str("endpoint", name)
+                .Str("error", std::string_view(status.message().data(), status.message().size()));
+          }
+        }));
   }
 }
 
@@ -228,6 +255,8 @@ void Worker::Start() {
 void Worker::BeginDrain() {
   loop_.Post([this] {
     is_draining_ = true;
+    // The memory store dies with the process: nobody could ever ask for their answers (ID-12).
+    executions_.CancelDetached();
     ForEachConnection([](http1::ServerConnection& connection) { connection.Drain(); });
   });
 }
@@ -244,7 +273,7 @@ void Worker::RefuseNew() {
 
 void Worker::CloseAll() {
   loop_.Post([this] {
-    ForEachConnection([](http1::ServerConnection& connection) { connection.CloseNow(); });
+    ForEachConnection([](http1::ServerConnection& connection) { connection.Shutdown(); });
   });
 }
 

@@ -23,6 +23,7 @@
 #include "proxy/chain/stream_driver.h"
 #include "proxy/http1/server_connection.h"
 #include "proxy/net/listener.h"
+#include "proxy/upstream/name_watch.h"
 
 namespace outrigger::server {
 
@@ -67,6 +68,7 @@ class Worker {
   class Heartbeat;
 
   void MakeUpstreams(const config::Config& config);
+  void WatchNames(upstream::Upstream& upstream);
   void OnAccept(ListenerState& listener, int fd, const net::SocketAddress& peer);
   template <class Visit>
   void ForEachConnection(Visit visit);
@@ -82,7 +84,11 @@ class Worker {
   chain::IdentityMaker identity_;
   std::map<std::string, std::unique_ptr<upstream::Upstream>> upstreams_;
   std::map<std::string, std::unique_ptr<upstream::RouterObserver>> router_observers_;
+  std::unique_ptr<net::Resolver> resolver_;  // made when a name is configured
+  std::vector<std::unique_ptr<upstream::NameWatch>> name_watches_;
   std::shared_ptr<const chain::ChainSnapshot> snapshot_;
+  // Keyed executions, which outlive their connections; before what their chains use.
+  idempotency::ExecutionRuntime executions_;
   std::vector<std::unique_ptr<ListenerState>> listeners_;
   std::unique_ptr<Heartbeat> heartbeat_;
   bool is_draining_ = false;

@@ -141,10 +141,15 @@ Task<Result> Router::Attempt(Request& request, bool must_be_new) {
   request.record.upstream_status = 0;
   const Upstream::Need need{.must_be_new = must_be_new,
                             .may_run_twice = request.effects != http::Effects::kUnsafe};
-  Expected<ConnectionLease, Failure> lease = co_await upstream_.Connect(need);
-  if (!lease.ok()) co_return lease.error();
   auto exchange = std::make_unique<Exchange>();
-  exchange->lease = std::move(lease).value();
+  std::optional<ConnectionLease> kept = upstream_.TryReuse(need);
+  if (kept.has_value()) {
+    exchange->lease = std::move(*kept);
+  } else {
+    Expected<ConnectionLease, Failure> made = co_await upstream_.Connect(need);
+    if (!made.ok()) co_return made.error();
+    exchange->lease = std::move(made).value();
+  }
   ClientConnection& connection = exchange->lease.connection();
   if (observer_ != nullptr && connection.exchanges() == 0) {
     observer_->OnConnected(loop_.PreciseNow() - request.record.upstream_started);

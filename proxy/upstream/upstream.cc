@@ -72,13 +72,27 @@ EndpointState* Upstream::Pick() {
   return second->in_flight < first->in_flight ? second : first;
 }
 
-Task<Expected<ConnectionLease, Failure>> Upstream::Connect(Need need) {
+bool Upstream::TakeSlot() {
   // Counted before the test, so that two workers cannot both take the last slot.
   const int64_t in_flight = shared_->in_flight.fetch_add(1, std::memory_order_relaxed);
-  if (options_.max_requests.has_value() && in_flight >= *options_.max_requests) {
-    shared_->in_flight.fetch_sub(1, std::memory_order_relaxed);
-    co_return Failure{.reason = Reason::kConcurrency};
-  }
+  if (!options_.max_requests.has_value() || in_flight < *options_.max_requests) return true;
+  shared_->in_flight.fetch_sub(1, std::memory_order_relaxed);
+  return false;
+}
+
+std::optional<ConnectionLease> Upstream::TryReuse(Need need) {
+  if (need.must_be_new) return std::nullopt;
+  EndpointState* endpoint = Pick();
+  if (endpoint == nullptr || endpoint->idle_count() == 0 || !TakeSlot()) return std::nullopt;
+  ++endpoint->in_flight;
+  ConnectionLease lease(*this, *endpoint);
+  lease.connection_ = endpoint->TakeIdle(need.may_run_twice);
+  if (lease.connection_ == nullptr) return std::nullopt;
+  return lease;
+}
+
+Task<Expected<ConnectionLease, Failure>> Upstream::Connect(Need need) {
+  if (!TakeSlot()) co_return Failure{.reason = Reason::kConcurrency};
   EndpointState* endpoint = Pick();
   if (endpoint == nullptr) {
     shared_->in_flight.fetch_sub(1, std::memory_order_relaxed);

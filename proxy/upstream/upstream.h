@@ -92,6 +92,9 @@ class Upstream {
   Upstream(const Upstream&) = delete;
   Upstream& operator=(const Upstream&) = delete;
 
+  // A kept connection, when there is one and no limit is in the way; else ask Connect(). Nearly
+  // every request ends here, without waiting.
+  std::optional<ConnectionLease> TryReuse(Need need);
   // Failures: concurrency (LM-7), no_healthy_upstream (no address is known), connect_fail.
   Task<Expected<ConnectionLease, http::Failure>> Connect(Need need);
 
@@ -112,6 +115,8 @@ class Upstream {
   friend class ConnectionLease;
   friend class EndpointState;
 
+  // One of the concurrent requests that are allowed (LM-7); given back by Return().
+  bool TakeSlot();
   EndpointState* Pick();
   void Return(EndpointState& endpoint, http1::ClientConnection* connection);
 
