@@ -5,7 +5,7 @@ import time
 
 
 class Report:
-    """Sections with checks. Every check prints what was expected, and what was seen if it was not."""
+    """Sections with checks. Each check prints what was expected and what was seen."""
 
     def __init__(self):
         self.passed = 0
@@ -39,10 +39,11 @@ class Report:
         sys.stdout.flush()
 
     def check(self, is_so, expected, seen):
-        """Counts. `seen` is shown in either case, so that nobody has to believe the mark."""
+        """Counts. What was seen is shown in either case, so that nobody has to believe the mark."""
         if is_so:
             self.passed += 1
-            self._print(f"  {self._coloured('32', '✓')} {expected}: {seen}")
+            says_it = str(seen) in expected
+            self._print(f"  {self._coloured('32', '✓')} {expected}{'' if says_it else f': {seen}'}")
         else:
             self.failed += 1
             self._print(f"  {self._coloured('31', '✗')} expected {expected}; saw: {seen}")

@@ -20,14 +20,14 @@ listeners:
 upstreams:
   - name: app
     endpoints: ["{upstream}"]   # the AI service
-    health: {{path: /health, interval: 200ms, timeout: 1s, unhealthy_after: 2, healthy_after: 1}}
+    health: {{path: /health, interval: 200ms, timeout: 200ms, unhealthy_after: 2, healthy_after: 1}}
 
 routes:                         # /v1/chat/completions is not here: a built-in preset serves it
-  - name: embeddings            # at most 3 at once, then 1 a second
+  - name: embeddings            # at most 3 at once, then 1 every 2 seconds
     match: {{path: /v1/embeddings}}
     preset: embeddings
     filters:
-      rate_limit: {{rules: [{{name: embeddings, rate: 1/s, burst: 3}}]}}
+      rate_limit: {{rules: [{{name: embeddings, rate: 1/2s, burst: 3}}]}}
 
   - name: fragile               # 3 failures in a row open the breaker for a second
     match: {{path: /v1/completions}}
@@ -103,16 +103,16 @@ class Service:
 class Services:
     """Both processes and their addresses: `app`, `app_admin`, `proxy`, `proxy_admin`."""
 
-    def __init__(self, binaries, directory):
-        self._binaries = binaries
+    def __init__(self, outrigger, mock_ai, directory):
+        self._outrigger = outrigger
+        self._mock_ai = mock_ai
         self._directory = directory
         self.config_file = os.path.join(directory, "outrigger.yaml")
         self.running = []
 
     def start_app(self):
-        command = [os.path.join(self._binaries, "mock-ai"), "--listen", "127.0.0.1:0", "--admin",
-                   "127.0.0.1:0", "--ttft", "250ms", "--itl", "70ms", "--jitter", "0",
-                   "--tokens", "10"]
+        command = [self._mock_ai, "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0",
+                   "--ttft", "250ms", "--itl", "70ms", "--jitter", "0", "--tokens", "10"]
         service = self._start("mock-ai", command)
 
         def addresses(output):
@@ -126,8 +126,7 @@ class Services:
     def start_proxy(self):
         with open(self.config_file, "w", encoding="utf-8") as file:
             file.write(CONFIG.format(upstream=self.app))
-        command = [os.path.join(self._binaries, "outrigger"), "serve", "--config",
-                   self.config_file]
+        command = [self._outrigger, "serve", "--config", self.config_file]
         service = self._start("outrigger", command)
 
         def addresses(output):

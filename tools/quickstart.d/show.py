@@ -15,6 +15,7 @@ from services import Services, StartError  # noqa: E402
 from steps import Steps  # noqa: E402
 
 LOG_LINES = 15
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Interrupted(Exception):
@@ -82,17 +83,18 @@ Both are left running:
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--binaries", required=True, help="directory of outrigger and mock-ai")
+    parser.add_argument("--outrigger", required=True, help="the program")
+    parser.add_argument("--mock-ai", required=True, help="the program")
     parser.add_argument("--keep", action="store_true", help="leave both running")
     options = parser.parse_args()
 
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in SIGNALS:
         signal.signal(number, interrupt)
     report = Report()
     directory = tempfile.mkdtemp(prefix="outrigger-quickstart-")
-    services = Services(options.binaries, directory)
+    services = Services(options.outrigger, options.mock_ai, directory)
     began = time.monotonic()
-    is_kept = False
+    is_kept = False  # the processes
     try:
         start(report, services)
         run_steps(report, services)
@@ -111,12 +113,15 @@ def main():
         return 130
     finally:
         if not is_kept:
+            for number in SIGNALS:
+                signal.signal(number, signal.SIG_IGN)  # ending takes a moment and leaves nothing
             services.stop()
-            shutil.rmtree(directory, ignore_errors=True)
+            if not report.failed:
+                shutil.rmtree(directory, ignore_errors=True)
     seconds = time.monotonic() - began
     if report.failed:
         print(f"\n{report.failed} of {report.failed + report.passed} checks failed "
-              f"({seconds:.1f} s).")
+              f"({seconds:.1f} s). Logs and configuration are in {directory}")
         return 1
     print(f"\nAll {report.passed} checks passed in {seconds:.1f} s.")
     return 0
