@@ -84,7 +84,7 @@ void RequestReader::Skip(size_t bytes) {
   if (bytes > 0) body_buffer_.Consume(bytes);
 }
 
-bool RequestReader::Receive() {
+net::IoStatus RequestReader::Receive() {
   net::ReadBuffer* buffer = &head_buffer_;
   if (body_buffer_.has_block() || head_buffer_.room() == 0 ||
       (!is_done_ && !fits_behind_head_ && unread().empty())) {
@@ -93,11 +93,11 @@ bool RequestReader::Receive() {
     const bool may_move = taken_ == 0 || !body_buffer_.has_block();
     if (body_buffer_.is_full() || (!may_move && body_buffer_.room() == 0)) {
       socket_.PauseReading();
-      return true;
+      return net::IoStatus::kOk;
     }
     if (is_done_ && body_buffer_.size() >= net::BufferPool::kSmallBytes) {
       socket_.PauseReading();  // pipelined requests wait in the kernel
-      return true;
+      return net::IoStatus::kOk;
     }
     body_buffer_.Prepare(pool_, net::BlockSize::kLarge);
   }
@@ -105,15 +105,19 @@ bool RequestReader::Receive() {
   if (buffer == &body_buffer_ && body_buffer_.empty() && result.status != net::IoStatus::kOk) {
     body_buffer_.Clear();
   }
-  if (result.status == net::IoStatus::kAgain) return true;
-  if (result.status != net::IoStatus::kOk) return false;
+  if (result.status != net::IoStatus::kOk) return result.status;
   buffer->Commit(result.bytes);
   if (is_waiting_) {
     readable_.NotifyFromLoop();
   } else if (!is_done_) {
     readable_.Notify();
   }
-  return true;
+  return net::IoStatus::kOk;
+}
+
+void RequestReader::OnEndOfStream() {
+  is_ended_ = true;
+  readable_.Notify();
 }
 
 void RequestReader::Fail(Reason reason) {
@@ -164,6 +168,10 @@ Task<ChunkResult> RequestReader::Read() {
       co_return Failure{.reason = failure_, .phase = Phase::kLocal, .executed = Executed::kNo};
     }
     if (!data.empty() || is_done_) co_return Chunk{data, is_done_};
+    if (is_ended_) {
+      co_return Failure{
+          .reason = Reason::kBadRequest, .phase = Phase::kLocal, .executed = Executed::kNo};
+    }
     if (std::exchange(owes_continue_, false)) owner_.SendContinue();
     socket_.ResumeReading();
     is_waiting_ = true;

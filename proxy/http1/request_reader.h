@@ -43,9 +43,10 @@ class RequestReader : public Pooled {
   // The body for the request; null when there is none. REQUIRES: called at most once.
   std::unique_ptr<http::Body> NewBody();
 
-  // The socket is readable: receives into whatever buffer has room, or pauses. False at the end of
-  // the stream or on an error.
-  bool Receive();
+  // The socket is readable: receives into whatever buffer has room, or pauses.
+  net::IoStatus Receive();
+  // Nothing more will come: a body that is not complete with what was received fails.
+  void OnEndOfStream();
   // Fails the body, for example when the client stalls or leaves.
   void Fail(http::Reason reason);
 
@@ -89,6 +90,7 @@ class RequestReader : public Pooled {
   http::Reason failure_ = http::Reason::kNone;
   bool fits_behind_head_;
   bool is_done_;
+  bool is_ended_ = false;  // the client has closed its side
   bool is_waiting_ = false;
   bool owes_continue_;
 };

@@ -109,8 +109,7 @@ class Lies(harness.TestCase):
             for end in ("reset", "close"):
                 plans += [(data[:n], end) for n in range(len(data))]
         upstream = self.upstream(script)
-        # Not of interest here: the breaker would answer in place of the service.
-        proxy = self.outrigger(upstream, filters=[{"breaker": {"mode": "disabled"}}])
+        proxy = self.outrigger(upstream, filters=[])  # the breaker would answer in place of the service
         for number, (data, end) in enumerate(plans):
             client = harness.RawClient(proxy.address)
             reply = client.post(f"/{number}", b"")
@@ -172,6 +171,13 @@ class Absent(harness.TestCase):
         statuses = [client.get().status for _ in range(20)]
         self.assertLessEqual(statuses.count(503), 1, statuses)
         self.assertEqual(set(statuses) - {200, 503}, set())
+
+    def test_a_name_is_resolved(self):
+        upstream = self.upstream(answering(response(b"x")))
+        port = upstream.address.rpartition(":")[2]
+        proxy = self.outrigger(f"localhost:{port}")
+        client = self.client(proxy)
+        harness.eventually(lambda: client.get().status == 200, "the name is resolved")
 
     def test_two_endpoints_share_the_load(self):
         services = [self.upstream(answering(response(b"%d" % i))) for i in range(2)]

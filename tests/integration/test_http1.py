@@ -410,7 +410,7 @@ class IdleConnections(harness.TestCase):
                     return
 
         upstream = self.upstream(script)
-        proxy = self.outrigger(upstream)
+        proxy = self.outrigger(upstream, filters=[])  # without retries
         client = self.client(proxy)
         for i in range(2000):
             reply = client.get(f"/{i}")
@@ -428,7 +428,7 @@ class IdleConnections(harness.TestCase):
                 connection.reset()
 
         upstream = self.upstream(script)
-        client = self.client(self.outrigger(upstream))
+        client = self.client(self.outrigger(upstream, filters=[]))
         for i in range(50):
             self.assertEqual(client.get(f"/{i}").status, 200, i)
 

@@ -41,7 +41,7 @@ class CommandLine(harness.TestCase):
     def test_schema_is_json_and_the_reference_is_markdown(self):
         done = self.program("schema")
         self.assertEqual(done.returncode, 0)
-        self.assertIn("listeners", json.loads(done.stdout)["properties"])
+        self.assertIn("listeners", json.loads(done.stdout)["$defs"]["config"]["properties"])
         done = self.program("schema", "--format", "markdown")
         self.assertEqual(done.returncode, 0)
         self.assertIn("header_timeout", done.stdout)
@@ -164,7 +164,7 @@ class Probes(harness.TestCase):
     def test_readiness_follows_the_service_and_liveness_does_not(self):
         upstream = self.upstream(answering(response(b"ok")))
         proxy = self.outrigger(upstream, upstream_options={
-            "health": {"interval": "50ms", "timeout": "1s", "unhealthy_after": 2}})
+            "health": {"interval": "100ms", "timeout": "100ms", "unhealthy_after": 2}})
         harness.eventually(lambda: proxy.admin("GET", "/readyz")[0] == 200, "ready")
         upstream.stop()
         harness.eventually(lambda: proxy.admin("GET", "/readyz")[0] == 503, "not ready")
@@ -226,7 +226,7 @@ class Drain(harness.TestCase):
     @staticmethod
     def is_refused(proxy):
         try:
-            harness.RawClient(proxy.address).close()
+            socket.create_connection(proxy.address).close()
         except ConnectionRefusedError:
             return True
         return False
