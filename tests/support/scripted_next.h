@@ -156,7 +156,7 @@ class ScriptedNext final : public chain::Filter {
 // A chain of the filter under test and the script, and one request through it.
 class FilterRun {
  public:
-  FilterRun(Loop& loop, chain::Filter& filter, ScriptedNext& next) {
+  FilterRun(Loop& loop, chain::Filter& filter, chain::Filter& next) {
     filters_.push_back(std::make_unique<Borrowed>(filter));
     filters_.push_back(std::make_unique<Borrowed>(next));
     request.arena = &arena_;
