@@ -131,7 +131,7 @@ void LimitHeaders::Add(const Standing& standing, http::Request& request) const {
 }
 
 void LimitHeaders::RemoveFrom(http::HeaderList& headers) const {
-  if (!kinds_.openai) return;
+  if (!replaces_service_fields()) return;
   headers.Remove(kOpenAiLimit);
   headers.Remove(kOpenAiRemaining);
   headers.Remove(kOpenAiReset);

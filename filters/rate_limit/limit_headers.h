@@ -51,6 +51,7 @@ class LimitHeaders {
   void Add(const Standing& standing, http::Request& request) const;
   // OpenAI's fields from the service give way, since two values of one would say nothing. Those of
   // the draft are lists of named policies and stay beside ours.
+  bool replaces_service_fields() const { return kinds_.openai && !texts_.empty(); }
   void RemoveFrom(http::HeaderList& headers) const;
 
  private:

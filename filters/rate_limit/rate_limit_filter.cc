@@ -166,9 +166,10 @@ Task<Result> RateLimitFilter::Call(Request& request, chain::Next next) {
   }
   for (const BoundRule& bound : enforced_) Count(bound, true);
   DecideShadow(request, now, charges);
-  co_await loop_.Sleep(admission.delay);
+  if (admission.delay > absl::ZeroDuration()) co_await loop_.Sleep(admission.delay);
+  if (!headers_.replaces_service_fields()) co_return co_await next(request);
   Result result = co_await next(request);
-  if (result.ok() && !enforced_.empty()) headers_.RemoveFrom(result->headers);
+  if (result.ok()) headers_.RemoveFrom(result->headers);
   co_return result;
 }
 
