@@ -42,6 +42,10 @@ Task<Result> IdempotencyFilter::Call(Request& request, chain::Next next) {
   const ParsedKey key = ParseKey(request.headers, keys_policy().key_headers, *request.arena);
   switch (key.state) {
     case ParsedKey::State::kValid:
+      if (key.key.size() > keys_policy().max_key_bytes) {
+        return Refuse({.reason = Reason::kIdemKeyInvalid, .detail = "the key is too long"},
+                      IdempotencyResult::kKeyInvalid);
+      }
       return CallKeyed(request, next, key.key);
     case ParsedKey::State::kInvalid:
       return Refuse({.reason = Reason::kIdemKeyInvalid, .detail = key.problem},

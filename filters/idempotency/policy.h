@@ -28,6 +28,8 @@ enum class OnOwnerDisconnect { kFinish, kCancel };
 
 struct IdempotencyPolicy {
   std::vector<std::string> key_headers = {"Idempotency-Key"};
+  // At most key.h's kMaxKeyBytes.
+  size_t max_key_bytes = 255;
   bool required = false;
   InFlight in_flight = InFlight::kJoin;
   absl::Duration in_flight_wait = absl::Seconds(5);

@@ -80,6 +80,7 @@ Process::Process(std::shared_ptr<const config::Config> config)
           WorkerCount(config_->workers, CgroupCpuLimit(), std::thread::hardware_concurrency())),
       logs_(MakeLogs(*config_)),
       standard_metrics_(registry_),
+      audit_(logs_->shared()),
       shared_(SharedOptions()),
       health_({.workers = worker_count_, .started_at = PreciseNow()}),
       parts_{.shared = shared_,
@@ -95,6 +96,7 @@ chain::SharedState::Options Process::SharedOptions() {
   const config::IdempotencySettings& idempotency = config_->filters.settings.idempotency;
   options.key_limits.max_keys = static_cast<size_t>(idempotency.max_keys);
   options.key_limits.max_bodies_bytes = idempotency.max_bodies.value_or(options.memory_bytes / 4);
+  options.audit = &audit_;
   options.seed = std::random_device{}();
   return options;
 }

@@ -20,6 +20,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "filters/idempotency/audit_log.h"
 #include "proxy/admin/server.h"
 #include "proxy/chain/shared_state.h"
 #include "proxy/config/config.h"
@@ -63,6 +64,7 @@ class Process {
   metrics::Registry registry_;
   metrics::StandardMetrics standard_metrics_;
   std::vector<metrics::CallbackHandle> callbacks_;
+  idempotency::AuditLog audit_;
   chain::SharedState shared_;
   admin::HealthState health_;
   ProcessParts parts_;
