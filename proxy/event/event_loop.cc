@@ -50,7 +50,8 @@ EventLoop::EventLoop() {
 }
 
 EventLoop::~EventLoop() {
-  RunDeferred();
+  // While there still is a loop that the last objects can use.
+  RunPending();
   timer_event_.reset();
   message_event_.reset();
   heartbeat_event_.reset();
@@ -59,7 +60,7 @@ EventLoop::~EventLoop() {
 
 void EventLoop::Run() {
   thread_.store(std::this_thread::get_id(), std::memory_order_relaxed);
-  bool more_work = false;
+  bool more_work = true;  // what was deferred before
   while (!is_stopping_.load(std::memory_order_acquire)) {
     event_base_loop(base_.get(), more_work ? EVLOOP_ONCE | EVLOOP_NONBLOCK : EVLOOP_ONCE);
     more_work = RunDeferred();
