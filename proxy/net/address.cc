@@ -100,7 +100,12 @@ std::string SocketAddress::ToString() const {
   if (family() == AF_UNIX) {
     return fmt::format("unix:{}", reinterpret_cast<const sockaddr_un*>(&storage_)->sun_path);
   }
-  if (family() == AF_INET6) return fmt::format("[{}]:{}", HostText(), port());
+  if (family() == AF_INET6) {
+    char text[INET6_ADDRSTRLEN] = "";
+    inet_ntop(AF_INET6, &reinterpret_cast<const sockaddr_in6*>(&storage_)->sin6_addr, text,
+              sizeof text);
+    return fmt::format("[{}]:{}", text, port());
+  }
   return fmt::format("{}:{}", HostText(), port());
 }
 
@@ -130,8 +135,8 @@ absl::StatusOr<Endpoint> ParseEndpoint(std::string_view text) {
   if (is_bracketed) host = host.substr(1, host.size() - 2);
   if (host.empty()) return Invalid(text, "the host is missing");
   absl::StatusOr<SocketAddress> address = SocketAddress::FromIp(host, endpoint.port);
-  if (address.ok()) {
-    if (address->family() == AF_INET6 && !is_bracketed) {
+  if (address.ok() && (address->family() == AF_INET6 || !is_bracketed)) {
+    if (!is_bracketed && address->family() == AF_INET6) {
       return Invalid(text, "an IPv6 address stands in brackets");
     }
     endpoint.address = *address;

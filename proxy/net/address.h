@@ -37,7 +37,7 @@ class SocketAddress {
   bool is_unix() const { return family() == AF_UNIX; }
   // 127.0.0.0/8, ::1 (IPv4-mapped too) or a unix socket.
   bool is_loopback() const;
-  // The host part alone: "127.0.0.1", "::1", "unix".
+  // The host part alone: "127.0.0.1" (also when mapped into IPv6), "::1", "unix".
   std::string HostText() const;
   // As it is written in the configuration.
   std::string ToString() const;

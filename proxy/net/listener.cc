@@ -26,9 +26,16 @@ absl::Status Failed(const char* what, const SocketAddress& address) {
       fmt::format("cannot {} {}: {}", what, address.ToString(), std::strerror(errno)));
 }
 
-// A socket file that nobody listens on is a leftover of a process that died.
+const char* PathOf(const SocketAddress& address) {
+  return reinterpret_cast<const sockaddr_un*>(address.get())->sun_path;
+}
+
+// A socket file that nobody listens on is a leftover of a process that died. Connecting to a file
+// of another kind is refused as well, and a full backlog must not make us wait.
 bool IsStaleUnixSocket(const SocketAddress& address) {
-  const int probe = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  struct stat info {};
+  if (lstat(PathOf(address), &info) != 0 || !S_ISSOCK(info.st_mode)) return false;
+  const int probe = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (probe < 0) return false;
   const bool is_refused =
       connect(probe, address.get(), address.length()) != 0 && errno == ECONNREFUSED;
@@ -65,9 +72,7 @@ absl::StatusOr<int> Listener::Open(const SocketAddress& address) {
   if (fd < 0) return Failed("make a socket for", address);
   const int on = 1;
   if (address.is_unix()) {
-    if (IsStaleUnixSocket(address)) {
-      unlink(reinterpret_cast<const sockaddr_un*>(address.get())->sun_path);
-    }
+    if (IsStaleUnixSocket(address)) unlink(PathOf(address));
   } else {
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
     setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);

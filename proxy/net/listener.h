@@ -1,9 +1,10 @@
 // Accepts connections for one worker.
 //
-//   absl::StatusOr<std::unique_ptr<Listener>> listener = Listener::Bind(loop, address, on_accept);
+//   absl::StatusOr<int> fd = Listener::Open(address);
+//   Listener listener(loop, *fd, {.on_accept = ..., .on_exhausted = ...});
 //
 // Every worker binds its own socket to the address with SO_REUSEPORT, and the kernel spreads the
-// connections; a unix socket is bound once and its descriptor shared (Share). When the process runs
+// connections; a unix socket is bound once and its descriptor duplicated. When the process runs
 // out of descriptors, accepting pauses for a moment and `on_exhausted` is told, so that running
 // requests go on (and the log says why nobody new gets in).
 //
