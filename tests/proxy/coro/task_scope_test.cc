@@ -97,8 +97,8 @@ TEST(TaskScope, CancelsWhatStillRunsWhenItIsDestroyed) {
 
 TEST(TaskScope, CancelsTheOldestFirstAndCanBeUsedAgain) {
   FakeLoop loop;
-  TaskScope scope(loop, "test");
   std::vector<int> order;
+  TaskScope scope(loop, "test");
   for (int i = 0; i < 3; ++i) scope.Spawn(AppendAtEnd(loop, order, i));
   scope.CancelAll();
   EXPECT_EQ(order, (std::vector<int>{0, 1, 2}));
