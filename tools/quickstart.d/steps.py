@@ -151,13 +151,21 @@ class Steps:
         if not report.check(len(opened) == 1, "one open breaker at the admin port (GET /breakers)",
                             ", ".join(opened) or "none"):
             return
-        report.say("The service is well again; after a second the breaker lets requests try it.")
-        seconds = wait_until(lambda: post(self.services.proxy, path, body).status == 200 and all(
-            b["state"] == "closed" for b in self.breakers() if b["id"] == opened[0]))
+        wait = float(refused.header("retry-after-ms") or 1000) / 1000
+        report.say(f"The service is well again. After {wait:.1f} s (retry-after-ms) the breaker lets")
+        report.say("single requests try it, and closes when two were answered well.")
+        time.sleep(wait)
+        answers = []
+        seconds = wait_until(lambda: self.is_closed_after(opened[0], answers, path, body))
         report.check(seconds is not None, "the breaker closed again by good answers",
-                     f"after {seconds:.1f} s" if seconds is not None else self.breakers())
+                     f"{answers}, {'closed' if seconds is not None else 'not closed'}")
         after = post(self.services.proxy, path, body)
         report.check(after.status == 200, "status 200 from then on", after.status)
+
+    def is_closed_after(self, breaker, answers, path, body):
+        """Sends one more request; its status is added to `answers`."""
+        answers.append(post(self.services.proxy, path, body).status)
+        return all(b["state"] == "closed" for b in self.breakers() if b["id"] == breaker)
 
     def breakers(self):
         return get(self.services.proxy_admin, "/breakers").json()["breakers"]
