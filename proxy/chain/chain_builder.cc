@@ -4,6 +4,11 @@
 #include <utility>
 
 #include "filters/common/commit_gate.h"
+#include "filters/idempotency/idempotency_filter.h"
+#include "filters/retry/retry_filter.h"
+#include "filters/timeout/timeout_filter.h"
+#include "proxy/chain/limit_filters.h"
+#include "proxy/chain/policies.h"
 
 namespace outrigger::chain {
 namespace {
@@ -22,9 +27,69 @@ common::StreamGrammar GrammarOf(config::Preset preset) {
   return common::StreamGrammar::kGeneric;
 }
 
-std::unique_ptr<Filter> MakeFilter(config::FilterKind /*kind*/,
-                                   const config::RouteConfig& /*route*/,
-                                   const std::string& /*upstream*/, const ChainParts& /*parts*/) {
+common::DecideOptions DecideOptionsOf(const config::RouteConfig& route) {
+  return {.unavailable_means = route.means_503 == config::MeaningOf503::kNotExecuted
+                                   ? common::UnavailableMeans::kNotExecuted
+                                   : common::UnavailableMeans::kMaybe};
+}
+
+std::unique_ptr<Filter> MakeIdempotency(const config::RouteConfig& route, const ChainParts& parts) {
+  return std::make_unique<idempotency::IdempotencyFilter>(
+      idempotency::IdempotencyFilter::Parts{
+          .execution = {.loop = parts.loop,
+                        .runtime = parts.executions,
+                        .budget = parts.shared.memory(),
+                        .metrics = parts.metrics,
+                        .standard_metrics = parts.standard_metrics},
+          .keys = parts.shared.keys(),
+          .key_maker = parts.shared.key_maker()},
+      idempotency::IdempotencyFilter::Policy{
+          .execution = {.keys = ToPolicy(route.filters.idempotency),
+                        .decide = DecideOptionsOf(route)},
+          .max_stream = route.filters.timeout.max_stream});
+}
+
+std::unique_ptr<Filter> MakeRetry(const config::RouteConfig& route, const std::string& upstream,
+                                  const ChainParts& parts) {
+  const config::RetrySettings& settings = route.filters.retry;
+  retry::RetryPolicy policy = ToPolicy(settings);
+  retry::RetryFilter::Parts own{.loop = parts.loop,
+                                .random = parts.random,
+                                .metrics = parts.metrics,
+                                .standard_metrics = parts.standard_metrics,
+                                .log = parts.log,
+                                .memory = parts.shared.memory(),
+                                .budget = parts.shared.Budget(upstream, policy.budget),
+                                .replay_pool = parts.shared.ReplayPool(settings.replay_pool)};
+  return std::make_unique<retry::RetryFilter>(std::move(policy), DecideOptionsOf(route),
+                                              std::move(own));
+}
+
+std::unique_ptr<Filter> MakeTimeout(const config::RouteConfig& route, const ChainParts& parts) {
+  return std::make_unique<timeout::TimeoutFilter>(
+      ToPolicy(route.filters.timeout),
+      timeout::TimeoutFilter::Parts{.loop = parts.loop,
+                                    .deadlines = parts.timeouts,
+                                    .metrics = parts.metrics,
+                                    .standard_metrics = parts.standard_metrics});
+}
+
+std::unique_ptr<Filter> MakeFilter(config::FilterKind kind, const config::RouteConfig& route,
+                                   const config::ListenerConfig& listener,
+                                   const std::string& upstream, const config::Config& config,
+                                   const ChainParts& parts) {
+  switch (kind) {
+    case config::FilterKind::kIdempotency:
+      return MakeIdempotency(route, parts);
+    case config::FilterKind::kRetry:
+      return MakeRetry(route, upstream, parts);
+    case config::FilterKind::kTimeout:
+      return MakeTimeout(route, parts);
+    case config::FilterKind::kRateLimit:
+      return MakeRateLimit(route, listener, config.filters.settings.rate_limit, parts);
+    case config::FilterKind::kBreaker:
+      return MakeBreaker(route, upstream, parts);
+  }
   return nullptr;
 }
 
@@ -40,7 +105,7 @@ RouteChain BuildRoute(const config::RouteConfig& route, const config::ListenerCo
   chain.max_stream_timeouts = &parts.timeouts.For(timeout.max_stream);
   chain.trusts_sdk_timeout = timeout.trust_sdk_header;
   for (config::FilterKind kind : config.filters.order) {
-    std::unique_ptr<Filter> filter = MakeFilter(kind, route, upstream, parts);
+    std::unique_ptr<Filter> filter = MakeFilter(kind, route, listener, upstream, config, parts);
     if (filter != nullptr) chain.filters.push_back(std::move(filter));
   }
   DeadlineQueue* hold = nullptr;

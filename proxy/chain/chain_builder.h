@@ -9,6 +9,7 @@
 #include <memory>
 #include <string>
 
+#include "filters/idempotency/execution_runtime.h"
 #include "proxy/chain/chain_snapshot.h"
 #include "proxy/chain/shared_state.h"
 #include "proxy/event/deadline_queues.h"
@@ -27,6 +28,7 @@ struct ChainParts {
   metrics::StandardMetrics& standard_metrics;
   log::Logger& log;
   SharedState& shared;
+  idempotency::ExecutionRuntime& executions;
   std::map<std::string, std::unique_ptr<upstream::Upstream>>& upstreams;
   std::map<std::string, std::unique_ptr<upstream::RouterObserver>>& router_observers;
   std::string_view via_name;

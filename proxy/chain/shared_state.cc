@@ -38,6 +38,13 @@ std::shared_ptr<retry::RetryBudget> SharedState::Budget(const std::string& upstr
   return budget;
 }
 
+std::shared_ptr<MemoryBudget> SharedState::ReplayPool(size_t limit_bytes) {
+  const std::lock_guard lock(mutex_);
+  std::shared_ptr<MemoryBudget>& pool = replay_pools_[limit_bytes];
+  if (pool == nullptr) pool = std::make_shared<MemoryBudget>(limit_bytes);
+  return pool;
+}
+
 std::shared_ptr<upstream::SharedUpstreamState> SharedState::Upstream(const std::string& name) {
   const std::lock_guard lock(mutex_);
   std::shared_ptr<upstream::SharedUpstreamState>& state = upstreams_[name];

@@ -13,6 +13,7 @@
 
 #include "filters/breaker/breaker_registry.h"
 #include "filters/breaker/throttle_gate.h"
+#include "filters/idempotency/execution_runtime.h"
 #include "filters/idempotency/store_key.h"
 #include "filters/idempotency/table.h"
 #include "filters/rate_limit/key_hash.h"
@@ -38,7 +39,9 @@ class SharedState {
   MemoryBudget& memory() { return memory_; }
   idempotency::KeyTable& keys() { return keys_; }
   const idempotency::StoreKeyMaker& key_maker() const { return key_maker_; }
+  idempotency::DetachedCount& detached_executions() { return detached_executions_; }
   breaker::BreakerRegistry& breakers() { return breakers_; }
+  breaker::ThrottleGate& throttle_gate() { return throttle_gate_; }
   rate_limit::HashSecret hash_secret() const { return hash_secret_; }
 
   // One for each rule, by its name and the scope it stands in; the first caller's options make it.
@@ -47,6 +50,8 @@ class SharedState {
   // One for each upstream.
   std::shared_ptr<retry::RetryBudget> Budget(const std::string& upstream,
                                              const retry::BudgetPolicy& policy);
+  // One for each size that is configured, so that routes of one setting share it.
+  std::shared_ptr<MemoryBudget> ReplayPool(size_t limit_bytes);
   std::shared_ptr<upstream::SharedUpstreamState> Upstream(const std::string& name);
   // Of every upstream that retries, for the gauge.
   std::map<std::string, std::shared_ptr<retry::RetryBudget>> Budgets() const;
@@ -55,11 +60,14 @@ class SharedState {
   MemoryBudget memory_;
   const idempotency::StoreKeyMaker key_maker_;
   idempotency::KeyTable keys_;
+  idempotency::DetachedCount detached_executions_;
   breaker::BreakerRegistry breakers_;
+  breaker::ThrottleGate throttle_gate_;
   const rate_limit::HashSecret hash_secret_;
   mutable std::mutex mutex_;  // guards the maps
   std::map<std::string, std::shared_ptr<rate_limit::LimiterTable>> limiters_;
   std::map<std::string, std::shared_ptr<retry::RetryBudget>> budgets_;
+  std::map<size_t, std::shared_ptr<MemoryBudget>> replay_pools_;
   std::map<std::string, std::shared_ptr<upstream::SharedUpstreamState>> upstreams_;
 };
 

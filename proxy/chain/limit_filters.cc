@@ -1,0 +1,96 @@
+#include "proxy/chain/limit_filters.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "filters/breaker/breaker_filter.h"
+#include "filters/rate_limit/rate_limit_filter.h"
+#include "filters/retry/retry_after.h"
+#include "fmt/format.h"
+#include "proxy/chain/policies.h"
+
+namespace outrigger::chain {
+namespace {
+
+bool IsSameButForMode(const rate_limit::Rule& a, rate_limit::Rule b) {
+  b.mode = a.mode;
+  return a == b;
+}
+
+// A tenant on a route of an upstream.
+uint64_t ThrottleScope(rate_limit::HashSecret secret, std::string_view upstream,
+                       std::string_view route, std::string_view tenant) {
+  rate_limit::KeyHasher hasher(secret);
+  hasher.Add(upstream);
+  hasher.Add(route);
+  hasher.Add(tenant);
+  return hasher.Finish();
+}
+
+}  // namespace
+
+std::string LimiterScope(const rate_limit::Rule& rule, const std::string& route,
+                         const rate_limit::Policy& of_chain) {
+  const bool is_common =
+      std::any_of(of_chain.rules.begin(), of_chain.rules.end(),
+                  [&](const rate_limit::Rule& other) { return IsSameButForMode(rule, other); });
+  const std::string scope = is_common ? rule.name : fmt::format("route/{}/{}", route, rule.name);
+  return rule.mode == rate_limit::Mode::kShadow ? fmt::format("shadow/{}", scope) : scope;
+}
+
+std::unique_ptr<Filter> MakeRateLimit(const config::RouteConfig& route,
+                                      const config::ListenerConfig& listener,
+                                      const config::RateLimitSettings& of_chain,
+                                      const ChainParts& parts) {
+  const rate_limit::Policy policy = ToPolicy(route.filters.rate_limit);
+  if (policy.mode == rate_limit::Mode::kDisabled) return nullptr;
+  const rate_limit::Policy chain_policy = ToPolicy(of_chain);
+  rate_limit::RateLimitFilter::Options options{.ietf_headers = policy.ietf_headers,
+                                               .openai_headers = policy.openai_headers,
+                                               .route = route.name,
+                                               .listener = listener.name,
+                                               .secret = parts.shared.hash_secret()};
+  for (const rate_limit::Rule& rule : policy.rules) {
+    if (rule.mode == rate_limit::Mode::kDisabled) continue;
+    options.rules.push_back(
+        {.rule = rule,
+         .table = parts.shared.Limiter(LimiterScope(rule, route.name, chain_policy),
+                                       {.algorithm = rule.algorithm,
+                                        .rate = rule.rate,
+                                        .burst = rule.effective_burst(),
+                                        .max_buckets = rule.max_buckets}),
+         .metrics = &parts.standard_metrics.Rule(rule.name)});
+  }
+  if (options.rules.empty()) return nullptr;
+  return std::make_unique<rate_limit::RateLimitFilter>(parts.loop, parts.metrics,
+                                                       std::move(options));
+}
+
+std::unique_ptr<Filter> MakeBreaker(const config::RouteConfig& route, const std::string& upstream,
+                                    const ChainParts& parts) {
+  const breaker::Policy policy = ToPolicy(route.filters.breaker);
+  if (policy.mode == breaker::Mode::kDisabled) return nullptr;
+  breaker::BreakerFilter::Options options{.mode = policy.mode,
+                                          .slow_ttft = policy.slow.ttft,
+                                          .overall_timeout = route.filters.timeout.overall};
+  if (policy.throttle_gate) {
+    options.throttle = {.gate = &parts.shared.throttle_gate(),
+                        .scope =
+                            [secret = parts.shared.hash_secret(), upstream,
+                             name = route.name](const http::Request& request) {
+                              return ThrottleScope(secret, upstream, name, request.tenant);
+                            },
+                        .asked_wait =
+                            [&loop = parts.loop](const http::Response& response) {
+                              return retry::ReadRetryHint(response.status, response.headers,
+                                                          loop.WallNow())
+                                  .wait.value_or(absl::ZeroDuration());
+                            }};
+  }
+  return std::make_unique<breaker::BreakerFilter>(
+      parts.loop, parts.log,
+      parts.shared.breakers().Get(breaker::ScopeId(upstream, route.name), policy, parts.loop.Now()),
+      std::move(options));
+}
+
+}  // namespace outrigger::chain
