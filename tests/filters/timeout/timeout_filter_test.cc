@@ -333,9 +333,9 @@ TEST(TimeoutFilter, AgreesWithAModelOfSilencesAndPauses) {
     absl::Duration silence = absl::ZeroDuration();
     std::optional<MonoTime> cut_at;
     for (int i = 0; i < 30; ++i) {
-      const bool is_token = random.Below(4) == 0;
+      const bool is_token = random.Below(2) == 0;
       // The delay of a scripted step begins with the read.
-      const absl::Duration delay = Milliseconds(random.Below(15'000) * 2);
+      const absl::Duration delay = Milliseconds(random.Below(6'000) * 2);
       const absl::Duration pause =
           random.Below(3) == 0 ? Milliseconds(random.Below(50'000) * 2 + 1) : absl::ZeroDuration();
       body.push_back(After(delay, is_token ? kToken : kPing));
