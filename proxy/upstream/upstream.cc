@@ -57,13 +57,13 @@ EndpointState* Upstream::Pick() {
   EndpointState* ejected = nullptr;
   for (const std::unique_ptr<EndpointState>& endpoint : endpoints_) {
     if (!endpoint->has_address()) continue;
-    if (endpoint->is_ejected(now)) {
-      ejected = endpoint.get();
-    } else {
+    if (!endpoint->is_ejected(now)) {
       usable.push_back(endpoint.get());
+    } else if (ejected == nullptr || endpoint->ejected_until() < ejected->ejected_until()) {
+      ejected = endpoint.get();
     }
   }
-  if (usable.empty()) return ejected;
+  if (usable.empty()) return ejected;  // never the last one: the first that may come back
   if (options_.balance == Balance::kRoundRobin || usable.size() == 1) {
     return usable[next_++ % usable.size()];
   }
@@ -73,22 +73,33 @@ EndpointState* Upstream::Pick() {
 }
 
 bool Upstream::TakeSlot() {
-  // Counted before the test, so that two workers cannot both take the last slot.
-  const int64_t in_flight = shared_->in_flight.fetch_add(1, std::memory_order_relaxed);
-  if (!options_.max_requests.has_value() || in_flight < *options_.max_requests) return true;
-  shared_->in_flight.fetch_sub(1, std::memory_order_relaxed);
-  return false;
+  std::atomic<int64_t>& in_flight = shared_->in_flight;
+  if (!options_.max_requests.has_value()) {
+    in_flight.fetch_add(1, std::memory_order_relaxed);
+    return true;
+  }
+  // Test and count in one step: no two workers take the last slot, and none is refused because of
+  // another that is being refused.
+  int64_t count = in_flight.load(std::memory_order_relaxed);
+  do {
+    if (count >= *options_.max_requests) return false;
+  } while (!in_flight.compare_exchange_weak(count, count + 1, std::memory_order_relaxed));
+  return true;
 }
 
 std::optional<ConnectionLease> Upstream::TryReuse(Need need) {
   if (need.must_be_new) return std::nullopt;
+  const size_t turn = next_;
   EndpointState* endpoint = Pick();
-  if (endpoint == nullptr || endpoint->idle_count() == 0 || !TakeSlot()) return std::nullopt;
-  ++endpoint->in_flight;
-  ConnectionLease lease(*this, *endpoint);
-  lease.connection_ = endpoint->TakeIdle(need.may_run_twice);
-  if (lease.connection_ == nullptr) return std::nullopt;
-  return lease;
+  if (endpoint != nullptr && endpoint->idle_count() > 0 && TakeSlot()) {
+    ++endpoint->in_flight;
+    ConnectionLease lease(*this, *endpoint);
+    lease.connection_ = endpoint->TakeIdle(need.may_run_twice);
+    if (lease.connection_ != nullptr) return lease;
+  }
+  // Connect() picks again: this endpoint's turn is not over.
+  next_ = turn;
+  return std::nullopt;
 }
 
 Task<Expected<ConnectionLease, Failure>> Upstream::Connect(Need need) {
@@ -151,6 +162,7 @@ size_t Upstream::active_connections() const {
 }
 
 size_t Upstream::ejected_endpoints() const {
+  if (endpoints_.size() == 1) return 0;  // see Pick()
   size_t count = 0;
   for (const std::unique_ptr<EndpointState>& endpoint : endpoints_) {
     count += endpoint->is_ejected(loop_.Now()) ? 1 : 0;

@@ -31,6 +31,8 @@ import unittest
 
 OUTRIGGER = os.environ.get("OUTRIGGER_BIN", "outrigger")
 MOCK_AI = os.environ.get("MOCK_AI_BIN", "mock-ai")
+# Sanitizers keep freed memory for a while: resident memory says nothing then.
+IS_INSTRUMENTED = bool(os.environ.get("OUTRIGGER_SANITIZE"))
 
 # Long enough for a sanitizer's build on a busy machine; only failures wait so long.
 DEADLINE = 20.0
@@ -81,16 +83,20 @@ class Peer:
         return data
 
     def read_exactly(self, count):
+        """When the stream ends before, what has come is left in the buffer."""
         parts = [self.buffer[:count]]
         self.buffer = self.buffer[count:]
         left = count - len(parts[0])
-        while left > 0:
-            data = self.sock.recv(min(left, 1 << 20))
-            if not data:
-                self.buffer = b"".join(parts)
-                raise EOFError
-            parts.append(data)
-            left -= len(data)
+        try:
+            while left > 0:
+                data = self.sock.recv(min(left, 1 << 20))
+                if not data:
+                    raise EOFError
+                parts.append(data)
+                left -= len(data)
+        except (EOFError, ConnectionError):
+            self.buffer = b"".join(parts)
+            raise
         return b"".join(parts)
 
     def read_to_end(self):
@@ -127,9 +133,9 @@ class Peer:
     def close(self):
         self.sock.close()
 
-    def read_chunked(self):
-        """Body and trailers of a chunked message; strict."""
-        body = []
+    def read_chunked(self, body=None):
+        """Body and trailers of a chunked message; strict. `body` collects the chunks as they come."""
+        body = body if body is not None else []
         while True:
             size = int(re.fullmatch(rb"([0-9a-fA-F]+)(;.*)?\r\n", self.read_until(b"\r\n"))[1], 16)
             if size == 0:
@@ -257,9 +263,10 @@ class RawClient(Peer):
         coding, length = message.all("transfer-encoding"), message.all("content-length")
         if coding and length:
             raise AssertionError(f"both framings: {message}")
+        pieces = []
         try:
             if coding:
-                message.body, message.trailers = self.read_chunked()
+                message.body, message.trailers = self.read_chunked(pieces)
             elif length:
                 message.body = self.read_exactly(int(length[0]))
             else:
@@ -267,6 +274,7 @@ class RawClient(Peer):
                 message.is_cut = not is_fin
         except (EOFError, ConnectionError):
             message.is_cut = True
+            message.body = b"".join(pieces) + self.buffer
         return message
 
 

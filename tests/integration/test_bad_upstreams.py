@@ -144,7 +144,7 @@ class Lies(harness.TestCase):
 class Absent(harness.TestCase):
     def test_nobody_listens(self):
         upstream = self.upstream(answering(response(b"x")))
-        proxy = self.outrigger(upstream)
+        proxy = self.outrigger(upstream, filters=[])
         upstream.stop()
         reply = self.client(proxy).post("/", b"x")
         self.assert_local_reply(reply, 503, "connect_fail")

@@ -1,0 +1,492 @@
+"""The five filters on the real binary in front of mock-ai, whose ledger says what was executed."""
+
+import json
+import threading
+import time
+import unittest
+from types import MappingProxyType
+
+import harness
+from harness import answering, request, response
+
+CHAT = json.dumps({"model": "mock-1", "messages": [{"role": "user", "content": "hello"}]}).encode()
+STREAM = json.dumps({"model": "mock-1", "stream": True,
+                     "messages": [{"role": "user", "content": "hello"}]}).encode()
+JSON = ("Content-Type", "application/json")
+COMPLETIONS = "/v1/chat/completions"
+
+
+def key(text):
+    return ("Idempotency-Key", text)
+
+
+def fault(spec):
+    return ("x-mock-fault", spec)
+
+
+class FilterTest(harness.TestCase):
+    def start(self, *filters, mock=MappingProxyType({}), **top):
+        """mock-ai and a proxy with these filters (all five with their defaults, if none is given)."""
+        flags = {"--ttft": "2ms", "--itl": "1ms", "--jitter": "0", "--tokens": "6", **mock}
+        self.mock = self.mock_ai(*[word for flag in flags.items() for word in flag])
+        if filters:
+            top["filters"] = list(filters)
+        self.proxy = self.outrigger(self.mock, **top)
+        return self.proxy
+
+    def chat(self, *headers, body=CHAT, target=COMPLETIONS):
+        return self.client(self.proxy).post(target, body, [JSON, *headers])
+
+    def crowd(self, count, sent):
+        """`count` clients that send the same at the same time; their answers."""
+        clients = [harness.RawClient(self.proxy.address) for _ in range(count)]
+        for client in clients:
+            client.send(sent)
+        replies = [client.read_response() for client in clients]
+        for client in clients:
+            client.close()
+        return replies
+
+
+class Idempotency(FilterTest):
+    def test_a_repeated_key_is_answered_from_the_cache(self):
+        self.start()
+        first = self.chat(key("k1"), ("X-Request-Id", "first"))
+        self.assertEqual(first.status, 200)
+        self.assertEqual(first.get("x-outrigger-idempotency"), "stored")
+        again = self.chat(key("k1"), ("X-Request-Id", "second"))
+        self.assertEqual((again.status, again.body), (200, first.body))
+        self.assertEqual(again.get("idempotent-replayed"), "true")
+        self.assertEqual(again.get("x-outrigger-idempotency"), "replayed")
+        self.assertEqual(again.get("x-request-id"), "second")
+        self.assertEqual(again.get("x-outrigger-original-request-id"), "first")
+        self.assertEqual(again.get("content-type"), first.get("content-type"))
+        self.assertEqual(self.mock.executed("k1"), 1)
+        self.assertEqual(self.proxy.metric("idempotency_total", result="stored"), 1)
+        self.assertEqual(self.proxy.metric("idempotency_total", result="replayed"), 1)
+
+    def test_a_quoted_key_is_the_same_key(self):
+        self.start()
+        self.assertEqual(self.chat(key("k1")).body, self.chat(key('"k1"')).body)
+
+    def test_a_repeated_stream_is_replayed_byte_for_byte(self):
+        self.start()
+        first = self.chat(key("s1"), body=STREAM)
+        self.assertIn(b"[DONE]", first.body)
+        again = self.chat(key("s1"), body=STREAM)
+        self.assertEqual(again.body, first.body)
+        self.assertEqual(again.get("content-type"), first.get("content-type"))
+        self.assertEqual(self.mock.executed("s1"), 1)
+
+    def test_the_same_key_for_another_request_is_refused_and_told_why(self):
+        self.start()
+        self.chat(key("k1"))
+        for word, reply in (("body", self.chat(key("k1"), body=STREAM)),
+                            ("path", self.chat(key("k1"), target="/v1/completions"))):
+            self.assert_local_reply(reply, 422, "idem_mismatch")
+            self.assertIn(word, reply.json()["detail"])
+        self.assertEqual(self.mock.executed("k1"), 1)
+
+    def test_keys_of_tenants_are_apart(self):
+        self.start()
+        bodies = {self.chat(key("k1"), ("Authorization", f"Bearer {who}")).body for who in "ab"}
+        self.assertEqual(len(bodies), 2)
+        self.assertEqual(self.mock.executed("k1"), 2)
+
+    def test_bad_keys_are_refused(self):
+        self.start()
+        for headers in ([key("x" * 256)], [key('"unfinished')], [key("a"), key("b")]):
+            self.assert_local_reply(self.chat(*headers), 400, "idem_key_invalid")
+
+    def test_a_required_key_that_is_missing(self):
+        self.start({"idempotency": {"required": True}})
+        self.assert_local_reply(self.chat(), 400, "idem_key_missing")
+        self.assertEqual(self.client(self.proxy).get("/v1/models").status, 200)
+
+    def test_a_key_on_get_is_ignored(self):
+        self.start()
+        client = self.client(self.proxy)
+        replies = [client.get("/echo", [key("k")]) for _ in range(2)]
+        self.assertEqual([reply.get("idempotent-replayed") for reply in replies], [None, None])
+
+    def test_a_failed_execution_frees_the_key(self):
+        self.start({"idempotency": {}})
+        self.assertEqual(self.chat(key("k1"), fault("first:1:status:503")).status, 503)
+        self.assertEqual(self.chat(key("k1"), fault("first:1:status:503")).status, 200)
+
+    def test_an_unsafe_outcome_that_is_unknown_stays_so(self):
+        self.start()
+        reply = self.chat(key("u1"), fault("close-before-head"), target="/effect/pay")
+        self.assertEqual((reply.status, reply.get("x-should-retry"), reply.get("x-outrigger-outcome")),
+                         (502, "false", "unknown"))
+        again = self.chat(key("u1"), target="/effect/pay")
+        self.assertEqual((again.status, again.get("x-outrigger-outcome")), (502, "unknown"))
+        self.assertEqual(self.mock.executed("u1"), 1)
+
+    def test_reject_answers_409_while_the_first_runs(self):
+        self.start({"idempotency": {"in_flight": "reject"}})
+        first = self.client(self.proxy)
+        first.send(request("POST", COMPLETIONS, CHAT, [JSON, key("k1"), fault("delay:60s")]))
+        harness.eventually(lambda: self.mock.entry("k1")["in_flight"], "the first is executing")
+        self.assert_local_reply_409(self.chat(key("k1")))
+
+    def assert_local_reply_409(self, reply):
+        self.assert_local_reply(reply, 409, "idem_in_flight")
+        self.assertEqual((reply.get("x-should-retry"), reply.get("retry-after")), ("true", "1"))
+
+    def test_the_first_caller_may_leave_and_the_answer_is_kept(self):
+        self.start()
+        first = self.client(self.proxy)
+        first.send(request("POST", COMPLETIONS, CHAT, [JSON, key("k1"), fault("delay:300ms")]))
+        harness.eventually(lambda: self.mock.entry("k1")["received"], "the service has it")
+        first.close()
+        harness.eventually(lambda: self.mock.entry("k1")["completed"], "it runs to its end")
+        reply = self.chat(key("k1"), fault("delay:300ms"))
+        self.assertEqual(reply.status, 200)
+        self.assertEqual(self.mock.executed("k1"), 1)
+        self.assert_idle(self.proxy)
+
+    def test_forgotten_by_hash_a_key_is_executed_again(self):
+        self.start(log={"level": "debug"})
+        self.chat(key("k1"))
+        self.proxy.wait_events("request")
+        hashes = {event["key"] for event in self.proxy.wait_events("idempotency_transition")}
+        self.assertEqual(len(hashes), 1, hashes)
+        status, text = self.proxy.admin("DELETE", f"/idempotency/{hashes.pop()}")
+        self.assertEqual(status, 200, text)
+        self.chat(key("k1"))
+        self.assertEqual(self.mock.executed("k1"), 2)
+        self.assertEqual(self.proxy.admin("DELETE", "/idempotency/0123456789abcdef")[0], 404)
+        self.assertEqual(self.proxy.admin("DELETE", "/idempotency/nonsense")[0], 400)
+
+
+class DuplicateStorm(FilterTest):
+    COUNT = 1000
+
+    def storm(self, body, workers):
+        self.start(workers=workers, mock={"--ttft": "300ms"})
+        sent = request("POST", COMPLETIONS, body, [JSON, key("storm")])
+        replies = self.crowd(self.COUNT, sent)
+        self.assertEqual({reply.status for reply in replies}, {200})
+        self.assertEqual(len({reply.body for reply in replies}), 1)
+        self.assertFalse(any(reply.is_cut for reply in replies))
+        self.assertEqual(self.mock.executed("storm"), 1)
+        self.assert_idle(self.proxy)
+        self.assertEqual(self.proxy.metric("requests_total", code_class="2xx"), self.COUNT)
+
+    def test_unary_with_one_worker(self):
+        self.storm(CHAT, 1)
+
+    def test_unary_with_two_workers(self):
+        self.storm(CHAT, 2)
+
+    def test_stream_with_one_worker(self):
+        self.storm(STREAM, 1)
+
+    def test_stream_with_two_workers(self):
+        self.storm(STREAM, 2)
+
+
+class RateLimit(FilterTest):
+    RULE = {"name": "few", "rate": "6/m", "burst": 3}
+
+    def test_above_the_limit_429_tells_when_to_come_again(self):
+        self.start({"rate_limit": {"rules": [self.RULE], "headers": ["ietf", "openai"]}})
+        replies = [self.chat() for _ in range(5)]
+        self.assertEqual([reply.status for reply in replies], [200] * 3 + [429] * 2)
+        refused = replies[-1]
+        self.assert_local_reply(refused, 429, "rate_requests")
+        self.assertEqual(refused.get("x-should-retry"), "true")
+        self.assertLessEqual(int(refused.get("retry-after")), 10)
+        self.assertLessEqual(int(refused.get("retry-after-ms")), 10000)
+        self.assertGreater(int(refused.get("retry-after-ms")), int(refused.get("retry-after")) * 1000 - 1000)
+        self.assertIn("quota-exceeded", refused.json()["type"])
+        self.assertIn('"few"', replies[0].get("ratelimit"))
+        self.assertIn('"few"', replies[0].get("ratelimit-policy"))
+        self.assertEqual(replies[0].get("x-ratelimit-remaining-requests"), "2")
+        self.assertEqual(self.proxy.metric("limiter_decisions_total", rule="few", decision="allowed"), 3)
+        self.assertEqual(self.proxy.metric("limiter_decisions_total", rule="few", decision="rejected"), 2)
+
+    def test_tenants_have_their_own_buckets(self):
+        self.start({"rate_limit": {"rules": [{**self.RULE, "key": ["tenant"]}]}})
+        for who in ("a", "b"):
+            statuses = [self.chat(("Authorization", f"Bearer {who}")).status for _ in range(4)]
+            self.assertEqual(statuses, [200, 200, 200, 429])
+
+    def test_a_replay_costs_nothing(self):
+        self.start({"idempotency": {}}, {"rate_limit": {"rules": [self.RULE]}})
+        self.assertEqual({self.chat(key("k")).status for _ in range(10)}, {200})
+
+    def test_a_refusal_leaves_no_record(self):
+        self.start({"idempotency": {}}, {"rate_limit": {"rules": [{"name": "r", "rate": "5/s", "burst": 1}]}})
+        self.chat()
+        self.assertEqual(self.chat(key("k")).status, 429)
+        reply = harness.eventually(lambda: (r := self.chat(key("k"))).status == 200 and r, "admitted")
+        self.assertEqual(reply.get("x-outrigger-idempotency"), "stored")
+
+    def test_shadow_refuses_nothing_and_counts(self):
+        self.start({"rate_limit": {"mode": "shadow", "rules": [self.RULE]}})
+        replies = [self.chat() for _ in range(6)]
+        self.assertEqual({reply.status for reply in replies}, {200})
+        self.assertIsNone(replies[0].get("ratelimit"))
+        self.assertEqual(self.proxy.metric("limiter_decisions_total", decision="rejected", mode="shadow"), 3)
+
+    def test_the_limit_is_exact_with_two_workers(self):
+        self.start({"rate_limit": {"rules": [{"name": "r", "rate": "1/h", "burst": 50}]}}, workers=2)
+        for algorithm in ("token_bucket",):
+            replies = self.crowd(200, request("GET", "/v1/models"))
+            self.assertEqual([reply.status for reply in replies].count(200), 50, algorithm)
+
+
+class Retry(FilterTest):
+    FILTER = {"retry": {"backoff": {"kind": "fixed", "base": "1ms", "cap": "1ms"}}}
+
+    def test_a_503_is_healed(self):
+        self.start(self.FILTER)
+        reply = self.chat(("x-mock-id", "r1"), fault("first:2:status:503"))
+        self.assertEqual(reply.status, 200)
+        self.assertEqual(self.mock.entry("r1")["received"], 3)
+        self.assertEqual(self.proxy.metric("retries_total", cause="503", result="retried"), 2)
+        self.assertEqual(self.proxy.wait_events("request")[0]["attempts"], 3)
+
+    def test_a_reset_is_healed_for_pure_computation_only(self):
+        self.start(self.FILTER)
+        self.assertEqual(self.chat(("x-mock-id", "r1"), fault("first:1:close-before-head")).status, 200)
+        reply = self.chat(("x-mock-id", "r2"), fault("first:1:close-before-head"), target="/effect")
+        self.assert_local_reply(reply, 502, "upstream_reset")
+        self.assertEqual((self.mock.executed("r1"), self.mock.executed("r2")), (2, 1))
+
+    def test_attempts_end(self):
+        self.start(self.FILTER)
+        reply = self.chat(("x-mock-id", "r1"), fault("status:503"))
+        self.assertEqual((reply.status, reply.get("x-outrigger-retries-exhausted")), (503, "1"))
+        self.assertEqual(self.mock.entry("r1")["received"], 3)
+
+    def test_the_budget_ends_before_the_attempts(self):
+        self.start(self.FILTER)
+        for i in range(20):
+            self.chat(("x-mock-id", f"b{i}"), fault("status:503"))
+        received = sum(self.mock.entry(f"b{i}")["received"] for i in range(20))
+        # 20 % of first attempts and 3 in each window of 10 s; a slow machine may see a second window.
+        self.assertLessEqual(received, 20 + 4 + 3 * 2)
+        self.assertGreater(received, 20)
+
+    def test_x_should_retry_false_is_obeyed(self):
+        self.start(self.FILTER)
+        self.chat(("x-mock-id", "r1"), fault("status:503;header:x-should-retry=false"))
+        self.assertEqual(self.mock.entry("r1")["received"], 1)
+
+    def test_a_wait_that_is_too_long_is_passed_on(self):
+        self.start(self.FILTER)
+        reply = self.chat(("x-mock-id", "r1"), fault("status:429;retry-after:100"))
+        self.assertEqual((reply.status, reply.get("retry-after")), (429, "100"))
+        self.assertEqual(self.mock.entry("r1")["received"], 1)
+
+    def test_a_short_wait_is_kept(self):
+        self.start(self.FILTER)
+        began = time.monotonic()
+        reply = self.chat(("x-mock-id", "r1"), fault("first:1:status:429;first:1:retry-after-ms:200"))
+        self.assertEqual(reply.status, 200)
+        self.assertGreaterEqual(time.monotonic() - began, 0.2)
+
+    def test_an_error_event_before_content_is_retried_like_its_status(self):
+        self.start(self.FILTER)
+        reply = self.chat(("x-mock-id", "r1"), fault("first:1:error-event"), body=STREAM)
+        self.assertEqual(reply.status, 200)
+        self.assertIn(b"[DONE]", reply.body)
+        self.assertNotIn(b"error", reply.body)
+        self.assertEqual(self.mock.entry("r1")["received"], 2)
+
+    def test_after_content_there_is_no_retry(self):
+        self.start(self.FILTER)
+        reply = self.chat(("x-mock-id", "r1"), fault("cut-after:3"), body=STREAM)
+        self.assertEqual((reply.status, reply.is_cut), (200, True))
+        self.assertNotIn(b"[DONE]", reply.body)
+        self.assertEqual(self.mock.entry("r1")["received"], 1)
+
+    def test_a_body_that_is_too_big_to_keep_is_sent_once(self):
+        self.start({"retry": {"max_replay_body": "1KiB"}})
+        body = CHAT[:-1] + b', "user": "' + b"x" * 200000 + b'"}'
+        reply = self.chat(("x-mock-id", "r1"), fault("first:1:status:503"), body=body)
+        self.assertEqual(reply.status, 503)
+        self.assertEqual(self.mock.entry("r1")["received"], 1)
+
+
+class Breaker(FilterTest):
+    def breaker(self):
+        """The one of the route that `chat` uses; each route has its own."""
+        breakers = json.loads(self.proxy.admin("GET", "/breakers")[1])["breakers"]
+        return next(breaker for breaker in breakers if "openai-chat" in breaker["id"])
+
+    def test_it_opens_refuses_at_once_and_closes_again(self):
+        self.start({"breaker": {"open_for": "300ms", "consecutive": 3}})
+        for _ in range(3):
+            self.assertEqual(self.chat(fault("status:500")).status, 500)
+        refused = self.chat()
+        self.assert_local_reply(refused, 503, "breaker_open")
+        self.assertEqual(self.proxy.metric("breaker_state"), 2)
+        self.assertEqual(self.breaker()["state"], "open")
+        self.assertEqual(self.proxy.metric("breaker_transitions_total", to="open", cause="consecutive"), 1)
+        # Readiness is about the service, not about load or errors (HL-4).
+        harness.eventually(lambda: self.proxy.admin("GET", "/readyz")[0] == 200, "ready")
+        harness.eventually(lambda: self.chat().status == 200, "a probe goes through")
+        harness.eventually(lambda: self.chat().status == 200 and self.proxy.metric("breaker_state") == 0,
+                           "closed again")
+
+    def test_throttling_never_opens_it(self):
+        self.start({"breaker": {"consecutive": 3}})
+        statuses = {self.chat(fault("status:429")).status for _ in range(20)}
+        self.assertEqual(statuses, {429})
+        self.assertEqual(self.proxy.metric("breaker_state"), 0)
+
+    def test_it_can_be_set_by_hand(self):
+        self.start({"breaker": {}})
+        self.assertEqual(self.chat().status, 200)
+        name = self.breaker()["id"]
+        self.assertEqual(self.proxy.admin("POST", f"/breakers/{name}:open")[0], 200)
+        self.assert_local_reply(self.chat(), 503, "breaker_open")
+        self.assertEqual(self.proxy.admin("POST", f"/breakers/{name}:close")[0], 200)
+        self.assertEqual({self.chat(fault("status:500")).status for _ in range(12)}, {500})
+        self.assertEqual(self.chat().status, 200)
+        self.assertEqual(self.proxy.admin("POST", f"/breakers/{name}:auto")[0], 200)
+        self.assertEqual(self.proxy.admin("POST", f"/breakers/{name}:dance")[0], 400)
+        self.assertEqual(self.proxy.admin("POST", "/breakers/none:open")[0], 404)
+
+    def test_open_it_leaves_no_record_of_a_key(self):
+        self.start({"idempotency": {}}, {"breaker": {}})
+        self.chat()
+        name = self.breaker()["id"]
+        self.proxy.admin("POST", f"/breakers/{name}:open")
+        self.assertEqual(self.chat(key("k")).status, 503)
+        self.proxy.admin("POST", f"/breakers/{name}:auto")
+        reply = harness.eventually(lambda: (r := self.chat(key("k"))).status == 200 and r, "closed")
+        self.assertEqual(reply.get("x-outrigger-idempotency"), "stored")
+
+    def test_shadow_refuses_nothing(self):
+        self.start({"breaker": {"mode": "shadow", "consecutive": 3}})
+        self.assertEqual({self.chat(fault("status:500")).status for _ in range(10)}, {500})
+
+
+class Timeouts(FilterTest):
+    def assert_timeout(self, reply, reason, tier):
+        self.assert_local_reply(reply, 504, reason)
+        self.assertEqual(reply.get("x-should-retry"), "true")  # effects: none
+        self.assertEqual(self.proxy.metric("timeouts_total", tier=tier), 1)
+        self.assert_idle(self.proxy)
+
+    def test_overall(self):
+        self.start({"timeout": {"overall": "200ms"}})
+        self.assert_timeout(self.chat(fault("stall-head")), "deadline", "overall")
+
+    def test_per_try(self):
+        self.start({"timeout": {"per_try": "200ms"}})
+        self.assert_timeout(self.chat(fault("stall-head")), "per_try_timeout", "per_try")
+
+    def test_per_try_is_retried(self):
+        self.start({"retry": {}}, {"timeout": {"per_try": "200ms"}})
+        self.assertEqual(self.chat(("x-mock-id", "t"), fault("first:1:stall-head")).status, 200)
+
+    def test_the_first_token_that_does_not_come_becomes_a_504(self):
+        for spec in ("role-only-stall", "ping-only:20ms"):
+            with self.subTest(spec):
+                self.start({"timeout": {"ttft": "300ms"}})
+                self.assert_timeout(self.chat(fault(spec), body=STREAM), "ttft_timeout", "ttft")
+
+    def test_a_stream_that_stalls_ends_in_an_error_event_and_a_cut_body(self):
+        self.start({"timeout": {"inter_token": "300ms"}})
+        reply = self.chat(fault("stall-body:3"), body=STREAM)
+        self.assertEqual((reply.status, reply.is_cut), (200, True))
+        self.assertNotIn(b"[DONE]", reply.body)
+        last = reply.body.strip().rpartition(b"\n\n")[2]
+        self.assertTrue(last.startswith(b"event: error\ndata: {"), reply.body)
+        self.assertIn(b"inter-token-timeout", last)
+        self.assertEqual(self.proxy.metric("timeouts_total", tier="inter_token"), 1)
+        self.assertEqual(self.proxy.metric("stream_outcome_total", outcome="stall"), 1)
+        self.assert_idle(self.proxy)
+
+    def test_a_stream_outlives_overall(self):
+        self.start({"timeout": {"overall": "300ms"}}, mock={"--itl": "100ms"})
+        reply = self.chat(body=STREAM)
+        self.assertFalse(reply.is_cut)
+        self.assertIn(b"[DONE]", reply.body)
+
+    def test_max_stream(self):
+        self.start({"timeout": {"max_stream": "300ms", "ttft": "200ms", "inter_token": "200ms"}}, mock={"--itl": "100ms", "--tokens": "50"})
+        reply = self.chat(body=STREAM)
+        self.assertTrue(reply.is_cut)
+        self.assertIn(b"max-stream", reply.body)
+
+
+class Streams(FilterTest):
+    def test_an_error_event_before_content_becomes_a_status(self):
+        self.start({"timeout": {}})
+        reply = self.chat(fault("error-event"), body=STREAM)
+        self.assertGreaterEqual(reply.status, 500)
+        self.assertNotEqual(reply.get("content-type"), "text/event-stream")
+
+    def test_an_error_event_after_content_is_passed_and_counted(self):
+        self.start({"timeout": {}})
+        reply = self.chat(fault("error-event-after:2"), body=STREAM)
+        self.assertEqual(reply.status, 200)
+        self.assertIn(b"error", reply.body)
+        self.proxy.wait_metric("stream_outcome_total", 1, outcome="error_event")
+        self.assertEqual(self.proxy.metric("requests_total", code_class="5xx"), 1)
+
+    def test_tokens_arrive_one_by_one(self):
+        self.start()
+        client = self.client(self.proxy)
+        client.send(request("POST", COMPLETIONS, STREAM, [JSON, fault("stall-body:4")]))
+        client.read_until(b'"content"')
+        client.close()
+        self.assert_idle(self.proxy)
+
+    def test_a_stream_without_its_last_word_counts_as_cut(self):
+        self.start({"timeout": {}})
+        reply = self.chat(fault("no-terminal"), body=STREAM)
+        self.assertNotIn(b"[DONE]", reply.body)
+        self.proxy.wait_metric("stream_outcome_total", 1, outcome="cut")
+
+    def test_ttft_is_measured(self):
+        self.start()
+        self.chat(body=STREAM)
+        self.assertEqual(self.proxy.metric("ttft_seconds_count"), 1)
+        self.assertGreater(self.proxy.metric("inter_token_seconds_count"), 0)
+
+
+class LocalReplies(FilterTest):
+    def test_the_lists_of_b03_that_can_be_provoked_here_have_one_form(self):
+        """Refusals of different filters, all with reason, hint and problem."""
+        self.start({"idempotency": {}}, {"rate_limit": {"rules": [{"name": "r", "rate": "1/h", "burst": 2}]}},
+                   {"breaker": {"consecutive": 1}})
+        self.chat(fault("status:500"))
+        self.assert_local_reply(self.chat(), 503, "breaker_open")
+        self.assert_local_reply(self.chat(key("\x7f")), 400, "bad_request")
+
+
+class Concurrency(harness.TestCase):
+    def test_max_requests_is_exact_with_two_workers(self):
+        release = threading.Event()
+        self.addCleanup(release.set)
+
+        def script(connection):
+            while True:
+                connection.read_request()
+                release.wait(harness.DEADLINE)
+                connection.send(response(b"x"))
+
+        proxy = self.outrigger(self.upstream(script), workers=2, filters=[{"timeout": {}}],
+                               upstream_options={"max_requests": 10})
+        clients = [self.client(proxy) for _ in range(40)]
+        for client in clients:
+            client.send(request())
+        harness.eventually(lambda: sum(client.has_data() for client in clients) == 30, "30 are refused")
+        refused = [client for client in clients if client.has_data()]
+        for client in refused:
+            self.assert_local_reply(client.read_response(), 503, "concurrency")
+        release.set()
+        admitted = [client for client in clients if client not in refused]
+        self.assertEqual({client.read_response().status for client in admitted}, {200})
+
+
+if __name__ == "__main__":
+    unittest.main()
