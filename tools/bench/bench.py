@@ -171,7 +171,7 @@ class Bench:
 
     def run_footprint(self, names):
         """Returns (memory, start, problems)."""
-        settings = dataclasses.replace(self.settings, is_roomy=False)
+        settings = self.settings
         times = 5 if self.options.quick else 11
         cpu = self.cpus["proxy"]
         memory, start, problems = {}, {}, []

@@ -46,7 +46,6 @@ class Settings:
     upstream_port: int
     max_connections: int
     by_authorization: bool = False  # limit by the Authorization header instead of by client address
-    is_roomy: bool = True           # False: the product's own memory limits, to measure memory
 
 
 @dataclass
@@ -203,26 +202,23 @@ def _outrigger(peer, settings):
 
 
 def outrigger_config(port, ready_port, settings, has_filters):
-    # Room for every key of a run: the bench writes more different keys in a second than a service
-    # sees in an hour, and a full store would refuse them instead of recording.
-    is_roomy = settings.is_roomy and has_filters
-    idempotency = ("{max_keys: 4000000, max_bodies: 1GiB, key_ttl: 60s, response_ttl: 60s}"
-                   if is_roomy else "{}")
+    # The requests of the bench stand for inference: pure computation (`effects: none`), so that a full
+    # table of keys forgets its oldest answers instead of refusing new ones.
     if has_filters:
         filters = textwrap.dedent(f"""\
             filters:
-              - idempotency: {idempotency}
+              - idempotency: {{}}
               - rate_limit:
                   rules: [{{name: all, key: [tenant], rate: 1000000/s, burst: 1000000}}]
               - retry: {{}}
               - breaker: {{}}
               - timeout: {{}}
+            routes: [{{name: inference, match: {{prefix: /}}, effects: none}}]
             """)
     else:
         filters = "filters: []\n"
     head = textwrap.dedent(f"""\
         workers: 1
-        memory_budget: {"2GiB" if is_roomy else "auto"}
         admin:
           address: 127.0.0.1:{ready_port}
           drain: {{lame_duck: 0s, timeout: 1s}}
