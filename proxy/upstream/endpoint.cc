@@ -68,6 +68,8 @@ void EndpointState::OnConnectResult(bool succeeded, MonoTime now) {
     ejected_until_ = MonoTime();
     return;
   }
+  // Attempts that fail together are one failure.
+  if (is_ejected(now)) return;
   ejection_ = ejection_ == absl::ZeroDuration() ? kFirstEjection
                                                 : std::min(ejection_ * 2, kLongestEjection);
   ejected_until_ = now + ejection_;

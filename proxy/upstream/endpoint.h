@@ -33,6 +33,7 @@ class EndpointState final : private http1::ClientConnection::IdleOwner {
   void SetAddresses(std::vector<net::SocketAddress> addresses);
 
   bool is_ejected(MonoTime now) const { return now < ejected_until_; }
+  MonoTime ejected_until() const { return ejected_until_; }
   void OnConnectResult(bool succeeded, MonoTime now);
 
   DeadlineQueue& connect_timeouts() { return connect_timeouts_; }
