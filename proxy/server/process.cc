@@ -81,6 +81,7 @@ Process::Process(std::shared_ptr<const config::Config> config)
       logs_(MakeLogs(*config_)),
       standard_metrics_(registry_),
       audit_(logs_->shared()),
+      breaker_reporter_(registry_, standard_metrics_, logs_->shared()),
       shared_(SharedOptions()),
       health_({.workers = worker_count_, .started_at = PreciseNow()}),
       parts_{.shared = shared_,
@@ -97,6 +98,10 @@ chain::SharedState::Options Process::SharedOptions() {
   options.key_limits.max_keys = static_cast<size_t>(idempotency.max_keys);
   options.key_limits.max_bodies_bytes = idempotency.max_bodies.value_or(options.memory_bytes / 4);
   options.audit = &audit_;
+  options.on_breaker_transition = [this](const breaker::Breaker& breaker,
+                                         const breaker::Transition& transition) {
+    breaker_reporter_.Report(breaker, transition);
+  };
   options.seed = std::random_device{}();
   return options;
 }

@@ -20,6 +20,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "filters/breaker/transition_reporter.h"
 #include "filters/idempotency/audit_log.h"
 #include "proxy/admin/server.h"
 #include "proxy/chain/shared_state.h"
@@ -65,6 +66,7 @@ class Process {
   metrics::StandardMetrics standard_metrics_;
   std::vector<metrics::CallbackHandle> callbacks_;
   idempotency::AuditLog audit_;
+  breaker::TransitionReporter breaker_reporter_;
   chain::SharedState shared_;
   admin::HealthState health_;
   ProcessParts parts_;

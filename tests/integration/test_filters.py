@@ -327,6 +327,7 @@ class Breaker(FilterTest):
         self.assertEqual(self.proxy.metric("breaker_state"), 2)
         self.assertEqual(self.breaker()["state"], "open")
         self.assertEqual(self.proxy.metric("breaker_transitions_total", to="open", cause="consecutive"), 1)
+        self.assertEqual(self.proxy.wait_events("breaker_transition")[0]["to"], "open")
         # Readiness is about the service, not about load or errors (HL-4).
         harness.eventually(lambda: self.proxy.admin("GET", "/readyz")[0] == 200, "ready")
         harness.eventually(lambda: self.chat().status == 200, "a probe goes through")
