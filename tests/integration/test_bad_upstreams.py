@@ -210,7 +210,7 @@ class Stalls(harness.TestCase):
     def test_a_body_that_stalls_is_cut(self):
         upstream = self.stalling(response(headers=[("Content-Length", "10")], length=False) + b"12345")
         proxy = self.outrigger(upstream)
-        reply = self.client(proxy).get(headers=[("x-request-timeout-ms", "300")])
+        reply = self.client(proxy).get(headers=[("x-request-timeout-ms", "1500")])
         self.assertEqual((reply.status, reply.is_cut), (200, True))
         harness.read_ended(upstream.connections[0])
         self.assert_idle(proxy)

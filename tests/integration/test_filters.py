@@ -1,5 +1,6 @@
 """The five filters on the real binary in front of mock-ai, whose ledger says what was executed."""
 
+import itertools
 import json
 import threading
 import time
@@ -218,7 +219,7 @@ class RateLimit(FilterTest):
         self.assertEqual({self.chat(key("k")).status for _ in range(10)}, {200})
 
     def test_a_refusal_leaves_no_record(self):
-        self.start({"idempotency": {}}, {"rate_limit": {"rules": [{"name": "r", "rate": "5/s", "burst": 1}]}})
+        self.start({"idempotency": {}}, {"rate_limit": {"rules": [{"name": "r", "rate": "1/s", "burst": 1}]}})
         self.chat()
         self.assertEqual(self.chat(key("k")).status, 429)
         reply = harness.eventually(lambda: (r := self.chat(key("k"))).status == 200 and r, "admitted")
@@ -319,7 +320,7 @@ class Breaker(FilterTest):
         return next(breaker for breaker in breakers if "openai-chat" in breaker["id"])
 
     def test_it_opens_refuses_at_once_and_closes_again(self):
-        self.start({"breaker": {"open_for": "300ms", "consecutive": 3}})
+        self.start({"breaker": {"open_for": "1s", "consecutive": 3}})
         for _ in range(3):
             self.assertEqual(self.chat(fault("status:500")).status, 500)
         refused = self.chat()
@@ -384,7 +385,7 @@ class Timeouts(FilterTest):
         self.assert_timeout(self.chat(fault("stall-head")), "per_try_timeout", "per_try")
 
     def test_per_try_is_retried(self):
-        self.start({"retry": {}}, {"timeout": {"per_try": "200ms"}})
+        self.start({"retry": {}}, {"timeout": {"per_try": "1s"}})
         self.assertEqual(self.chat(("x-mock-id", "t"), fault("first:1:stall-head")).status, 200)
 
     def test_the_first_token_that_does_not_come_becomes_a_504(self):
@@ -406,13 +407,13 @@ class Timeouts(FilterTest):
         self.assert_idle(self.proxy)
 
     def test_a_stream_outlives_overall(self):
-        self.start({"timeout": {"overall": "300ms"}}, mock={"--itl": "100ms"})
+        self.start({"timeout": {"overall": "1s"}}, mock={"--itl": "300ms"})
         reply = self.chat(body=STREAM)
         self.assertFalse(reply.is_cut)
         self.assertIn(b"[DONE]", reply.body)
 
     def test_max_stream(self):
-        self.start({"timeout": {"max_stream": "300ms", "ttft": "200ms", "inter_token": "200ms"}}, mock={"--itl": "100ms", "--tokens": "50"})
+        self.start({"timeout": {"max_stream": "1s", "ttft": "900ms", "inter_token": "900ms"}}, mock={"--itl": "100ms", "--tokens": "50"})
         reply = self.chat(body=STREAM)
         self.assertTrue(reply.is_cut)
         self.assertIn(b"max-stream", reply.body)
@@ -452,6 +453,39 @@ class Streams(FilterTest):
         self.chat(body=STREAM)
         self.assertEqual(self.proxy.metric("ttft_seconds_count"), 1)
         self.assertGreater(self.proxy.metric("inter_token_seconds_count"), 0)
+
+
+class Orders(FilterTest):
+    def test_every_allowed_order_works_on_unary_and_streamed_answers(self):
+        """B0.1: idempotency before retry, timeout after it; the other two where one likes."""
+        settings = {"idempotency": {}, "retry": {"backoff": {"kind": "fixed", "base": "1ms", "cap": "1ms"}},
+                    "timeout": {"inter_token": "5s"}, "breaker": {},
+                    "rate_limit": {"rules": [{"name": "r", "rate": "1/h", "burst": 4}]}}
+        orders = [order for order in itertools.permutations(settings)
+                  if order.index("idempotency") < order.index("retry") < order.index("timeout")]
+        self.assertEqual(len(orders), 20)
+        mock = self.mock_ai("--ttft", "1ms", "--itl", "1ms", "--jitter", "0", "--tokens", "4")
+        for number, order in enumerate(orders):
+            with self.subTest(order):
+                self.proxy = self.outrigger(mock, filters=[{name: settings[name]} for name in order])
+                for kind, body in (("unary", CHAT), ("stream", STREAM)):
+                    name = f"{kind}-{number}"
+                    first = self.chat(key(name), fault("first:1:status:503"), body=body)
+                    again = self.chat(key(name), fault("first:1:status:503"), body=body)
+                    self.assertEqual((first.status, again.status), (200, 200), kind)
+                    self.assertEqual(again.body, first.body)
+                    self.assertEqual(mock.executed(name), 1)
+                # Inside retry, or before idempotency, the limiter sees more requests than outside.
+                statuses = [self.chat().status for _ in range(3)]
+                self.assertEqual(statuses[-1], 429)
+                self.assert_idle(self.proxy)
+
+    def test_other_orders_are_refused(self):
+        for order in (("retry", "idempotency"), ("timeout", "retry")):
+            path = f"{self.folder}/bad.yaml"
+            with open(path, "w", encoding="utf-8") as file:
+                json.dump({"filters": [{name: {}} for name in order]}, file)
+            self.assertEqual(self.program("check", "--config", path).returncode, 1, order)
 
 
 class LocalReplies(FilterTest):
