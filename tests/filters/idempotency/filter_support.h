@@ -82,10 +82,12 @@ class FilterBench {
   bool IsQuiet() {
     loop.RunPending();
     return runtime.running() == 0 && detached.count() == 0 && loop.armed_timers() == 0 &&
-           next.live_calls() == 0 && next.live_bodies() == 0 && IsConserved(keys.Stats());
+           next.live_calls() == 0 && next.live_bodies() == 0 && live_request_bodies == 0 &&
+           IsConserved(keys.Stats());
   }
 
   const BenchOptions options;
+  int live_request_bodies = 0;  // of those that are received piece by piece
   FakeLoop loop;
   MemoryBudget budget;
   CollectingAudit audit;
@@ -151,7 +153,7 @@ class Caller {
       request.body = std::make_unique<WholeBody>(options_.body);
     } else {
       request.body = std::make_unique<ScriptedBody>(bench.loop, options_.received,
-                                                    options_.body_ends, live_bodies_);
+                                                    options_.body_ends, bench.live_request_bodies);
     }
     deadline_.Arm(request.deadline);
     task_ = Run();
@@ -256,7 +258,6 @@ class Caller {
   std::optional<http::Failure> body_failure_;
   std::string body_;
   std::string trailers_;
-  int live_bodies_ = 0;
   int credit_ = 0;
   bool reads_;
   bool is_done_ = false;
