@@ -358,7 +358,9 @@ TEST(TimeoutFilter, AgreesWithAModelOfSilencesAndPauses) {
     task.Start();
     worker.loop.Advance(absl::Hours(2));
     ASSERT_EQ(reader.failure.has_value(), cut_at.has_value());
-    if (cut_at.has_value()) EXPECT_EQ(reader.failed_at - start, *cut_at - start);
+    if (cut_at.has_value()) {
+      EXPECT_EQ(reader.failed_at - start, *cut_at - start);
+    }
     cuts += cut_at.has_value() ? 1 : 0;
   }
   // The schedules were not all of one kind.
