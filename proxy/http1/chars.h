@@ -95,8 +95,7 @@ inline bool IsFieldValue(std::string_view text) {
   return !HasAny(marks);
 }
 
-// How many bytes of `text` are below the space: control characters, tabs included. Delete is not
-// counted; it ends nothing.
+// How many control characters `text` has, tabs included.
 inline size_t CountControls(std::string_view text) {
   size_t count = 0;
   while (text.size() >= 16) {
@@ -105,7 +104,7 @@ inline size_t CountControls(std::string_view text) {
     for (int round = 0; round < 255 && text.size() >= 16; ++round, text.remove_prefix(16)) {
       Bytes16 bytes;
       std::memcpy(&bytes, text.data(), sizeof(bytes));
-      lanes -= reinterpret_cast<Bytes16>(bytes < 0x20);
+      lanes -= reinterpret_cast<Bytes16>((bytes < 0x20) | (bytes == 0x7F));
     }
     uint64_t halves[2];
     std::memcpy(halves, &lanes, sizeof(lanes));
@@ -115,7 +114,7 @@ inline size_t CountControls(std::string_view text) {
       count += (((half & kEven) + ((half >> 8) & kEven)) * 0x0001000100010001) >> 48;
     }
   }
-  for (char c : text) count += static_cast<unsigned char>(c) < 0x20 ? 1 : 0;
+  for (char c : text) count += c != '\t' && Is(c, kValueChar) ? 0 : 1;
   return count;
 }
 
