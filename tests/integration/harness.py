@@ -239,6 +239,10 @@ class RawClient(Peer):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         super().__init__(sock)
 
+    def read_to_done(self):
+        """The rest of an event stream, up to and with its last chunk."""
+        return self.read_until(b"[DONE]") + self.read_until(b"0\r\n\r\n")
+
     def get(self, target="/", headers=()):
         return self.ask("GET", target, headers=headers)
 

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import random
 import threading
 import time
 import unittest
@@ -453,6 +454,107 @@ class Streams(FilterTest):
         self.chat(body=STREAM)
         self.assertEqual(self.proxy.metric("ttft_seconds_count"), 1)
         self.assertGreater(self.proxy.metric("inter_token_seconds_count"), 0)
+
+
+class ClientGone(FilterTest):
+    """Where only filters wait: nothing may be left (TO-7, ID-12)."""
+
+    def leave_when(self, ready, *headers, body=CHAT):
+        client = self.client(self.proxy)
+        client.send(request("POST", COMPLETIONS, body, [JSON, *headers]))
+        harness.eventually(ready, "the request is where it should be")
+        client.close()
+
+    def assert_service_left(self, name):
+        harness.eventually(lambda: self.mock.entry(name)["in_flight"] == 0, "the service was left")
+        self.assert_idle(self.proxy)
+
+    def test_during_a_backoff(self):
+        self.start({"retry": {"backoff": {"kind": "fixed", "base": "60s", "cap": "60s"}}})
+        self.leave_when(lambda: self.mock.entry("b")["received"] == 1, ("x-mock-id", "b"), fault("status:503"))
+        self.assert_service_left("b")
+        self.assertEqual(self.mock.entry("b")["received"], 1)
+
+    def test_while_a_stream_is_held_before_its_first_content(self):
+        self.start()
+        self.leave_when(lambda: self.mock.entry("h")["in_flight"] == 1, ("x-mock-id", "h"),
+                        fault("role-only-stall"), body=STREAM)
+        self.assert_service_left("h")
+        self.assertEqual(self.mock.entry("h")["cancelled"], 1)
+
+    def test_as_the_probe_of_a_half_open_breaker(self):
+        self.start({"breaker": {"consecutive": 1, "open_for": "200ms"}})
+        self.chat(fault("status:500"))
+        self.assertEqual(self.chat().status, 503)
+        numbers = itertools.count()
+
+        def leave_as_probe():
+            """The id of a request that got through to the service, which only a probe does."""
+            name = f"p{next(numbers)}"
+            client = self.client(self.proxy)
+            client.send(request("POST", COMPLETIONS, CHAT, [JSON, ("x-mock-id", name), fault("stall-head")]))
+            harness.eventually(lambda: client.has_data() or self.mock.entry(name)["in_flight"],
+                               "refused or executing")
+            is_refused = client.has_data()
+            client.close()
+            return None if is_refused else name
+
+        name = harness.eventually(leave_as_probe, "a probe gets through")
+        self.assert_service_left(name)
+        # The slot of the probe is free again.
+        harness.eventually(lambda: self.chat().status == 200, "the next probe gets through")
+
+    def test_a_joiner_leaves_and_the_others_are_served(self):
+        self.start()
+        sent = request("POST", COMPLETIONS, STREAM, [JSON, key("j"), fault("itl:100ms")])
+        clients = [self.client(self.proxy) for _ in range(6)]
+        for client in clients:
+            client.send(sent)
+        for client in clients:
+            client.read_until(b'"content"')
+        for client in clients[::2]:
+            client.reset()
+        bodies = {client.read_to_done() for client in clients[1::2]}
+        self.assertEqual(len(bodies), 1)
+        self.assertEqual(self.mock.executed("j"), 1)
+        self.assert_idle(self.proxy)
+
+    def test_an_owner_that_leaves_cancels_when_so_configured(self):
+        self.start({"idempotency": {"on_owner_disconnect": "cancel"}})
+        self.leave_when(lambda: self.mock.entry("c")["in_flight"] == 1, key("c"), fault("stall-head"))
+        self.assert_service_left("c")
+        self.assertEqual(self.mock.entry("c")["cancelled"], 1)
+        self.assertEqual(self.chat(key("c"), fault("first:1:stall-head")).status, 200)
+
+    def test_a_storm_with_clients_that_leave(self):
+        self.start(workers=2, mock={"--ttft": "300ms", "--itl": "5ms"})
+        rng = random.Random(5)
+        for body in (CHAT, STREAM):
+            name = f"leave-{len(body)}"
+            sent = request("POST", COMPLETIONS, body, [JSON, key(name)])
+            clients = []
+            for i in range(300):
+                client = harness.RawClient(self.proxy.address)
+                client.send(sent)
+                if i == 0 or rng.random() < 0.5:
+                    client.reset()
+                else:
+                    clients.append(client)
+            replies = [client.read_response() for client in clients]
+            for client in clients:
+                client.close()
+            self.assertEqual({reply.status for reply in replies}, {200})
+            self.assertEqual(len({reply.body for reply in replies}), 1)
+            self.assertEqual(self.mock.executed(name), 1)
+        self.assert_idle(self.proxy)
+
+    def test_draining_does_not_wait_for_what_nobody_reads(self):
+        self.start()
+        self.leave_when(lambda: self.mock.entry("d")["in_flight"] == 1, key("d"), fault("stall-head"))
+        began = time.monotonic()
+        self.assertEqual(self.proxy.stop(), 0)
+        self.assertLess(time.monotonic() - began, 4, "the drain timed out instead")
+        harness.eventually(lambda: self.mock.entry("d")["in_flight"] == 0, "the service was left")
 
 
 class Orders(FilterTest):
