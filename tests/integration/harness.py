@@ -32,7 +32,8 @@ import unittest
 OUTRIGGER = os.environ.get("OUTRIGGER_BIN", "outrigger")
 MOCK_AI = os.environ.get("MOCK_AI_BIN", "mock-ai")
 # Sanitizers keep freed memory for a while: resident memory says nothing then.
-IS_INSTRUMENTED = bool(os.environ.get("OUTRIGGER_SANITIZE"))
+SANITIZE = os.environ.get("OUTRIGGER_SANITIZE", "")
+IS_INSTRUMENTED = bool(SANITIZE)
 
 # Long enough for a sanitizer's build on a busy machine; only failures wait so long.
 DEADLINE = 20.0
