@@ -34,8 +34,10 @@ std::optional<double> CgroupCpuLimit(const std::string& root) {
   std::string quota;
   double period = 0;
   if (v2 >> quota >> period) {
-    if (quota == "max" || period <= 0) return std::nullopt;
-    return std::strtod(quota.c_str(), nullptr) / period;
+    // "max", or nothing that makes sense, reads as zero.
+    const double micros = std::strtod(quota.c_str(), nullptr);
+    if (micros <= 0 || period <= 0) return std::nullopt;
+    return micros / period;
   }
   const std::optional<double> v1_quota = Number(root + "/sys/fs/cgroup/cpu/cpu.cfs_quota_us");
   const std::optional<double> v1_period = Number(root + "/sys/fs/cgroup/cpu/cpu.cfs_period_us");

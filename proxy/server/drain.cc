@@ -57,6 +57,7 @@ void Drain::Step() {
     Arm(now + kPoll);
     return;
   }
+  Disarm();  // when EndNow() came before the timer
   state_ = State::kOver;
   steps_.on_over();
 }
