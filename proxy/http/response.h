@@ -17,6 +17,7 @@
 #include <memory>
 #include <optional>
 #include <string_view>
+#include <utility>
 
 #include "proxy/base/pooled.h"
 #include "proxy/http/body.h"
@@ -50,7 +51,15 @@ class Response {
  public:
   Response() = default;
   Response(Response&&) = default;
-  Response& operator=(Response&&) = default;
+  // What was there goes as by the destructor: leases before the body, which member after member
+  // would turn round.
+  Response& operator=(Response&& other) noexcept {
+    if (this != &other) {
+      std::destroy_at(this);
+      std::construct_at(this, std::move(other));
+    }
+    return *this;
+  }
 
   int status = 0;
   HeaderList headers;
