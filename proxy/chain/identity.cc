@@ -1,5 +1,6 @@
 #include "proxy/chain/identity.h"
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 
@@ -41,6 +42,13 @@ bool IsLowerHex(std::string_view text) {
 
 bool IsZero(std::string_view text) { return text.find_first_not_of('0') == std::string_view::npos; }
 
+// Visible ASCII without what would have to be escaped in a log line.
+bool IsUsableRequestId(std::string_view text) {
+  return !text.empty() && text.size() <= kMaxRequestIdBytes &&
+         std::all_of(text.begin(), text.end(),
+                     [](char c) { return c > ' ' && c < '\x7f' && c != '"' && c != '\\'; });
+}
+
 // Version 00 exactly; a later version would have to be read as 00 plus more, which nobody sends.
 bool IsUsableTraceparent(std::string_view text) {
   if (text.size() != kTraceparentBytes || !text.starts_with("00-")) return false;
@@ -55,10 +63,7 @@ bool IsUsableTraceparent(std::string_view text) {
 
 std::string_view IdentityMaker::RequestId(const http::HeaderList& headers, Arena& arena) {
   const HeaderField* field = headers.Find(HeaderId::kXRequestId);
-  if (field != nullptr && !field->value.empty() && field->value.size() <= kMaxRequestIdBytes &&
-      field->value.find_first_of(" \t\"\\") == std::string_view::npos) {
-    return field->value;
-  }
+  if (field != nullptr && IsUsableRequestId(field->value)) return field->value;
   char* out = arena.Allocate(32);
   PutHex(random_.Next(), out);
   PutHex(random_.Next(), out + 16);

@@ -5,7 +5,7 @@
 //   const TraceContext trace = identity.Trace(request.headers, arena);
 //   request.tenant = identity.Tenant(request.headers, tenant_config, arena);
 //
-// One worker. Strings live in the arena, or are static.
+// One worker. Strings live in the arena, are static, or are the caller's field itself.
 
 #pragma once
 
@@ -27,8 +27,8 @@ class IdentityMaker {
  public:
   explicit IdentityMaker(Random& random) : random_(random) {}
 
-  // The caller's x-request-id when it is usable (1 to 128 visible ASCII characters), else a new
-  // one.
+  // The caller's x-request-id when it is usable (1 to 128 visible ASCII characters, no quote and
+  // no backslash), else a new one.
   std::string_view RequestId(const http::HeaderList& headers, Arena& arena);
   // Continues a well-formed traceparent of version 00, else starts a trace (W3C Trace Context).
   TraceContext Trace(const http::HeaderList& headers, Arena& arena);
