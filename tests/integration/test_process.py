@@ -142,7 +142,6 @@ class Workers(harness.TestCase):
 
 # UBSan opens a pipe to look at a virtual table, and takes its failure for a bad object.
 @unittest.skipIf("undefined" in harness.SANITIZE, "UBSan itself needs a free descriptor")
-@unittest.skipIf("undefined" in harness.SANITIZERS, "UBSan opens a pipe to check virtual calls")
 class FileLimit(harness.TestCase):
     def test_at_the_limit_of_files_it_keeps_serving_and_says_so(self):
         upstream = self.upstream(answering(response(b"x")))
