@@ -118,12 +118,6 @@ Task<void> PumpBody(EventLoop& loop, Request& request, Exchange& exchange, BodyK
 }  // namespace
 
 Task<Result> Router::Call(Request& request, chain::Next) {
-  while (!request.dispatch_hooks.empty()) {
-    http::DispatchHook& hook = request.dispatch_hooks.front();
-    hook.Unlink();
-    std::optional<Failure> refused = co_await hook.BeforeDispatch(request);
-    if (refused.has_value()) co_return *refused;
-  }
   ++request.record.attempts;
   Result result = co_await Attempt(request, request.needs_new_connection);
   const bool may_run_twice = request.effects != http::Effects::kUnsafe;
@@ -153,6 +147,14 @@ Task<Result> Router::Attempt(Request& request, bool must_be_new) {
   ClientConnection& connection = exchange->lease.connection();
   if (observer_ != nullptr && connection.exchanges() == 0) {
     observer_->OnConnected(loop_.PreciseNow() - request.record.upstream_started);
+  }
+
+  // Not before there is a connection: what could not be sent leaves no mark (B0.1).
+  while (!request.dispatch_hooks.empty()) {
+    http::DispatchHook& hook = request.dispatch_hooks.front();
+    hook.Unlink();
+    std::optional<Failure> refused = co_await hook.BeforeDispatch(request);
+    if (refused.has_value()) co_return *refused;
   }
 
   connection.StartExchange(request.method);
