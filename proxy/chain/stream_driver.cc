@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "filters/common/local_reply.h"
+#include "filters/common/outcome.h"
 #include "filters/timeout/deadline_headers.h"
 #include "proxy/chain/access_log.h"
 #include "proxy/chain/http_date.h"
@@ -101,7 +102,10 @@ void StreamDriver::Start(http::ServerStream& stream) {
     SendFailure(refusal);
     return;
   }
-  request_.effects = ToEffects(route_->config->EffectsOf(request_.method_name, request_.path));
+  // Without a key a service that deduplicates by it cannot.
+  request_.effects = common::EffectsOfRequest(
+      ToEffects(route_->config->EffectsOf(request_.method_name, request_.path)),
+      request_.headers.Has(HeaderId::kIdempotencyKey));
   request_.tenant = context_.identity.Tenant(request_.headers, snapshot_->config->tenant, arena_);
   request_.chain_pin = snapshot_;
   ArmDeadline();

@@ -36,14 +36,6 @@ struct TenantConfig {
   std::string header;  // empty: none; asked before `from`, lower case
 };
 
-enum class ReadinessFlip { kBreaker };
-
-// What besides the app's health makes the pod unready (HL-4).
-struct ReadinessConfig {
-  std::vector<ReadinessFlip> flip_on;
-  absl::Duration max_unready_for = absl::Seconds(30);
-};
-
 enum class LogLevel { kDebug, kInfo, kWarn, kError };
 enum class AccessLog { kAll, kErrors, kNone };
 
@@ -70,7 +62,6 @@ struct Config {
   std::vector<RouteConfig> routes;  // first match wins
   TenantConfig tenant;
   FilterChain filters;
-  ReadinessConfig readiness;
   LogConfig log;
   TracingConfig tracing;
   MetricsConfig metrics;

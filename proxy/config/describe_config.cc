@@ -93,19 +93,6 @@ class ChainType final : public ValueType<FilterChain> {
   Type<FilterSettings> filters_ = DescribeFilters();
 };
 
-Type<ReadinessConfig> DescribeReadiness() {
-  using S = ReadinessConfig;
-  return Section<S>("readiness")
-      .Key("flip_on", &S::flip_on,
-           List(OneWordOf<ReadinessFlip>({{"breaker", ReadinessFlip::kBreaker}}, {"progress"}),
-                {.unique = true}),
-           "What besides the health of the app makes the pod unready. Load should not: a brown-out "
-           "of all pods would remove every one")
-      .Key("max_unready_for", &S::max_unready_for, DurationType(),
-           "How long such a cause may keep the pod unready")
-      .Done();
-}
-
 Type<LogConfig> DescribeLog() {
   using S = LogConfig;
   return Section<S>("log")
@@ -194,7 +181,7 @@ Type<Config> DescribeConfig() {
       .Key("filters", &S::filters, std::make_shared<ChainType>(),
            "The filters that run, outermost first, with their settings",
            "idempotency, rate_limit, retry, breaker, timeout")
-      .Key("readiness", &S::readiness, DescribeReadiness(), "What makes the pod unready")
+      .Later("readiness", "What besides the health of the app makes the pod unready")
       .Key("log", &S::log, DescribeLog(), "Log lines on standard output")
       .Key("tracing", &S::tracing, DescribeTracing(), "Distributed traces")
       .Key("metrics", &S::metrics, DescribeMetrics(), "Metrics of the admin port")

@@ -56,8 +56,7 @@ Type<IdempotencySettings> DescribeIdempotency() {
            "All kept answers together; `auto` is 25 % of the memory budget")
       .Key("max_waiters", &S::max_waiters, CountType({.min = 1, .max = 1'000'000}),
            "Requests that may join one execution")
-      .Key("replay_rate", &S::replay_rate, Or("none", RateType()),
-           "Replays that one tenant may ask for, for example `50/s`")
+      .Later("replay_rate", "Replays that one tenant may ask for")
       .Key("replay_pace", &S::replay_pace,
            OneWordOf<ReplayPace>({{"burst", ReplayPace::kBurst}}, {"original"}),
            "How fast a recorded stream is replayed: `burst` is at once")

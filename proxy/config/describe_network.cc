@@ -93,8 +93,7 @@ Type<ListenerConfig> DescribeListener() {
           "half_close", &S::half_close,
           OneWordOf<HalfClose>({{"gone", HalfClose::kGone}, {"allow", HalfClose::kAllow}}),
           "What it means that a client closed its side while it waits: it has left, or it waits on")
-      .Key("trusted_hops", &S::trusted_hops, CountType({.min = 0, .max = 32}),
-           "Proxies in front whose `X-Forwarded-For` and `Forwarded` are believed")
+      .Later("trusted_hops", "Proxies in front whose X-Forwarded-For is believed")
       .Key("unmatched", &S::unmatched,
            OneWordOf<Unmatched>({{"forward", Unmatched::kForward}, {"404", Unmatched::kNotFound}}),
            "What happens to requests that no route claims")

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <cctype>
 #include <utility>
 
 #include "proxy/base/arena.h"
@@ -171,12 +173,25 @@ void ServerConnection::ParseHead() {
     Refuse(error.reason, error.message);
     return;
   }
-  if (context_.max_body_bytes.has_value() && framing.body.length > *context_.max_body_bytes) {
+  const std::optional<uint64_t> max_body = MaxBodyBytes(request.headers);
+  if (max_body.has_value() && framing.body.length > *max_body) {
     Refuse(Reason::kBodyTooLarge, "the Content-Length is over the listener's limit");
     return;
   }
   handler_ = std::move(handler);
   BeginExchange(head, framing, result.consumed);
+}
+
+std::optional<uint64_t> ServerConnection::MaxBodyBytes(const http::HeaderList& headers) const {
+  if (context_.max_body_by_type == nullptr) return context_.max_body_bytes;
+  const http::HeaderField* type = headers.Find(http::HeaderId::kContentType);
+  if (type == nullptr) return context_.max_body_bytes;
+  const std::string_view essence = http::TrimOws(type->value.substr(0, type->value.find(';')));
+  std::string name(essence);
+  std::transform(name.begin(), name.end(), name.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  const auto found = context_.max_body_by_type->find(name);
+  return found == context_.max_body_by_type->end() ? context_.max_body_bytes : found->second;
 }
 
 void ServerConnection::BeginExchange(const RequestHead& head, const RequestFraming& framing,
@@ -189,9 +204,9 @@ void ServerConnection::BeginExchange(const RequestHead& head, const RequestFrami
   is_head_request_ = head.method == http::Method::kHead;
   client_minor_version_ = head.minor_version;
   closes_after_ = !framing.keep_alive;
-  reader_ = std::make_unique<RequestReader>(static_cast<RequestReader::Owner&>(*this),
-                                            *context_.loop, *context_.pool, socket_, buffer_,
-                                            head_bytes, framing, context_.max_body_bytes);
+  reader_ = std::make_unique<RequestReader>(
+      static_cast<RequestReader::Owner&>(*this), *context_.loop, *context_.pool, socket_, buffer_,
+      head_bytes, framing, MaxBodyBytes(handler_->request().headers));
   drained_.Clear();
 
   http::Request& request = handler_->request();

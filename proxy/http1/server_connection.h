@@ -13,6 +13,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -36,6 +37,8 @@ struct ServerContext {
   http::StreamHandlerFactory* handlers = nullptr;
   HeadLimits head_limits;
   std::optional<uint64_t> max_body_bytes;
+  // Other limits for some media types, in lower case; null: none (PR-9).
+  const std::map<std::string, std::optional<size_t>>* max_body_by_type = nullptr;
   bool allow_half_close = false;
   DeadlineQueue* header_timeouts = nullptr;      // first byte of a head to its end
   DeadlineQueue* body_idle_timeouts = nullptr;   // between bytes of a request body
@@ -103,6 +106,7 @@ class ServerConnection final : public net::SocketHandler,
   void ParseHead();
   void BeginExchange(const RequestHead& head, const RequestFraming& framing, size_t head_bytes);
   void EndExchange();
+  std::optional<uint64_t> MaxBodyBytes(const http::HeaderList& headers) const;
   void Refuse(http::Reason reason, std::string_view detail);
   void AfterSend(bool is_connected);
   void OnReadDeadline();

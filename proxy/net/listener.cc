@@ -113,9 +113,7 @@ SocketAddress Listener::AddressOf(int fd) {
 
 int Listener::Duplicate(int fd) { return fcntl(fd, F_DUPFD_CLOEXEC, 0); }
 
-// UBSan's check of a virtual table opens a pipe, and takes its failure for a bad object: here, of
-// all places, there may be no descriptor left.
-__attribute__((no_sanitize("vptr"))) void Listener::OnReadable() {
+void Listener::OnReadable() {
   for (int taken = 0; taken < kAcceptsPerTurn && fd_ >= 0; ++taken) {
     sockaddr_storage peer{};
     socklen_t length = sizeof peer;

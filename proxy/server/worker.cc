@@ -163,6 +163,7 @@ Worker::Worker(int index, const ProcessParts& process, std::shared_ptr<const con
     context.head_limits.max_head_bytes = limits.headers;
     context.head_limits.max_fields = static_cast<size_t>(limits.header_count);
     context.max_body_bytes = limits.body;
+    if (!limits.body_by_type.empty()) context.max_body_by_type = &limits.body_by_type;
     context.allow_half_close = config->listeners[i].half_close == config::HalfClose::kAllow;
     context.header_timeouts = &timeouts_.For(limits.header_timeout);
     context.body_idle_timeouts = &timeouts_.For(limits.body_idle_timeout);

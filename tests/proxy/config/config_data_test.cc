@@ -24,7 +24,6 @@ listeners:
     limits: {body: 1MiB, body_by_type: {Image/PNG: unlimited}}
     half_close: allow
     unmatched: 404
-    trusted_hops: 1
 upstreams:
   - name: llm
     endpoints: ["llm.default.svc:8000", "[::1]:8001", "unix:/run/app.sock"]
@@ -41,14 +40,13 @@ routes:
     effects: keyed
 tenant: {from: [], header: X-Tenant}
 filters:
-  - idempotency: {in_flight: {wait: 7s}, replay_rate: 50/s, key_headers: [X-Key]}
+  - idempotency: {in_flight: {wait: 7s}, key_headers: [X-Key]}
   - rate_limit:
       headers: [ietf, openai]
       rules: [{key: [tenant, {header: X-Team}], algorithm: leaky_bucket, rate: 5/10s, mode: shadow}]
   - retry: {backoff: provider}
   - breaker: {probe: {path: /health}, throttle_gate: enabled}
   - timeout: {per_try: 20s}
-readiness: {flip_on: [breaker]}
 log: {level: debug, access: errors}
 tracing: {sample: 100%}
 )");
@@ -63,7 +61,6 @@ tracing: {sample: 100%}
   EXPECT_EQ(listener.limits.body_by_type.at("image/png"), std::nullopt);
   EXPECT_EQ(listener.half_close, HalfClose::kAllow);
   EXPECT_EQ(listener.unmatched, Unmatched::kNotFound);
-  EXPECT_EQ(listener.trusted_hops, 1);
   EXPECT_EQ(listener.upstream, "llm");
 
   const UpstreamConfig& upstream = config.upstreams.at(0);
@@ -86,7 +83,6 @@ tracing: {sample: 100%}
   const FilterSettings& filters = config.filters.settings;
   EXPECT_EQ(filters.idempotency.in_flight,
             (InFlightSettings{InFlightSettings::Mode::kWait, absl::Seconds(7)}));
-  EXPECT_EQ(filters.idempotency.replay_rate, (RateSpec{50, absl::Seconds(1)}));
   EXPECT_EQ(filters.idempotency.key_headers, std::vector<std::string>{"x-key"});
   const RateLimitRule& rule = filters.rate_limit.rules.at(0);
   EXPECT_EQ(rule.key.at(1), (RateLimitKey{RateLimitKey::Kind::kHeader, "x-team"}));
@@ -97,7 +93,6 @@ tracing: {sample: 100%}
             (ProbeSettings{ProbeSettings::Kind::kPath, "/health", absl::Seconds(5)}));
   EXPECT_EQ(filters.breaker.throttle_gate, ThrottleGate::kEnabled);
   EXPECT_EQ(filters.timeout.per_try, absl::Seconds(20));
-  EXPECT_EQ(config.readiness.flip_on.size(), 1);
   EXPECT_EQ(config.log.access, AccessLog::kErrors);
   EXPECT_EQ(config.tracing.sample, 1.0);
 }
