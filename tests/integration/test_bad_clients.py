@@ -172,6 +172,16 @@ class ConfiguredLimits(harness.TestCase):
         client.send(CHUNKED + chunks([b"x" * 600, b"x" * 600]))
         self.assert_local_reply(client.read_response(), 413, "body_too_large")
 
+    def test_body_limit_by_content_type(self):
+        upstream = self.upstream(answering(response(b"ok")))
+        proxy = self.outrigger(upstream, listener={"limits": {
+            "body": "1KiB", "body_by_type": {"image/png": "unlimited"}}})
+        png = [("Content-Type", "Image/PNG; q=1")]
+        self.assertEqual(self.client(proxy).post("/", b"x" * 4096, png).status, 200)
+        text = [("Content-Type", "text/plain")]
+        self.assert_local_reply(self.client(proxy).post("/", b"x" * 4096, text), 413,
+                                "body_too_large")
+
 
 class Slow(harness.TestCase):
     def test_a_head_that_trickles_ends_in_408(self):
