@@ -169,9 +169,6 @@ breaker::Policy ToPolicy(const config::BreakerSettings& settings) {
   policy.open_for = settings.open_for;
   policy.max_open_for = settings.max_open_for;
   policy.successes_to_close = static_cast<int>(settings.successes_to_close);
-  // User requests are the probes also when a path is stated: nobody asks for that path, and a
-  // breaker that waited for it would stay open.
-  policy.probe = {};
   policy.throttle_gate = settings.throttle_gate == config::ThrottleGate::kEnabled;
   return policy;
 }
