@@ -123,6 +123,7 @@ class Worker::Heartbeat final : public Timer {
   void OnTimer() override {
     worker_.process_.on_tick(worker_.index_, PreciseNow());
     worker_.process_.shared.keys().Sweep(loop().Now(), kKeysSweptPerBeat);
+    worker_.CountConnections();
     Arm(loop().Now() + kHeartbeatPeriod);
   }
 
@@ -209,6 +210,17 @@ void Worker::WatchNames(upstream::Upstream& upstream) {
                 .Str("error", std::string_view(status.message().data(), status.message().size()));
           }
         }));
+  }
+}
+
+// Once a second rather than at each change: a gauge is looked at every few seconds.
+void Worker::CountConnections() {
+  for (const auto& [name, upstream] : upstreams_) {
+    const metrics::UpstreamMetrics& ids = process_.standard_metrics.Upstream(name);
+    metrics_.Set(ids.Connections(metrics::ConnectionState::kActive),
+                 static_cast<int64_t>(upstream->active_connections()));
+    metrics_.Set(ids.Connections(metrics::ConnectionState::kIdle),
+                 static_cast<int64_t>(upstream->idle_connections()));
   }
 }
 

@@ -69,6 +69,7 @@ class Worker {
 
   void MakeUpstreams(const config::Config& config);
   void WatchNames(upstream::Upstream& upstream);
+  void CountConnections();
   void OnAccept(ListenerState& listener, int fd, const net::SocketAddress& peer);
   template <class Visit>
   void ForEachConnection(Visit visit);

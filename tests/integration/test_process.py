@@ -162,6 +162,14 @@ class FileLimit(harness.TestCase):
         self.assertLess(len(proxy.events("accept_failed")), 1000, "the log is not flooded")
 
 
+class ConnectionGauges(harness.TestCase):
+    def test_connections_to_the_service_are_counted(self):
+        proxy = self.outrigger(self.upstream(answering(response(b"x"))))
+        self.assertEqual(self.client(proxy).get().status, 200)
+        proxy.wait_metric("upstream_connections", 1, upstream="app", state="idle")
+        proxy.wait_metric("upstream_connections", 0, upstream="app", state="active")
+
+
 class Probes(harness.TestCase):
     def test_readiness_follows_the_service_and_liveness_does_not(self):
         upstream = self.upstream(answering(response(b"ok")))
