@@ -114,9 +114,7 @@ RouteChain BuildRoute(const config::RouteConfig& route, const config::ListenerCo
   }
   chain.filters.push_back(
       std::make_unique<common::CommitGate>(parts.loop, GrammarOf(route.preset), hold));
-  chain.filters.push_back(std::make_unique<upstream::Router>(
-      parts.loop, *parts.upstreams.at(upstream), parts.router_observers.at(upstream).get(),
-      parts.via_name));
+  chain.filters.push_back(parts.new_router(upstream));
   return chain;
 }
 

@@ -5,7 +5,7 @@
 
 #pragma once
 
-#include <map>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -14,14 +14,12 @@
 #include "proxy/chain/shared_state.h"
 #include "proxy/event/deadline_queues.h"
 #include "proxy/log/logger.h"
-#include "proxy/upstream/router.h"
-#include "proxy/upstream/upstream.h"
 
 namespace outrigger::chain {
 
 // What the filters of one worker are made with; all of it outlives the chains.
 struct ChainParts {
-  EventLoop& loop;
+  Loop& loop;
   DeadlineQueues& timeouts;
   Random& random;
   metrics::WorkerMetrics& metrics;
@@ -29,9 +27,8 @@ struct ChainParts {
   log::Logger& log;
   SharedState& shared;
   idempotency::ExecutionRuntime& executions;
-  std::map<std::string, std::unique_ptr<upstream::Upstream>>& upstreams;
-  std::map<std::string, std::unique_ptr<upstream::RouterObserver>>& router_observers;
-  std::string_view via_name;
+  // Makes the end of a chain that leads to the upstream of this name.
+  std::function<std::unique_ptr<Filter>(const std::string& upstream)> new_router;
 };
 
 std::shared_ptr<const ChainSnapshot> BuildChains(std::shared_ptr<const config::Config> config,

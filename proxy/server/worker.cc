@@ -150,9 +150,11 @@ Worker::Worker(int index, const ProcessParts& process, std::shared_ptr<const con
                                 .log = log_,
                                 .shared = process_.shared,
                                 .executions = executions_,
-                                .upstreams = upstreams_,
-                                .router_observers = router_observers_,
-                                .via_name = process_.via_name};
+                                .new_router = [this](const std::string& upstream) {
+                                  return std::make_unique<upstream::Router>(
+                                      loop_, *upstreams_.at(upstream),
+                                      router_observers_.at(upstream).get(), process_.via_name);
+                                }};
   snapshot_ = BuildChains(config, parts);
   for (size_t i = 0; i < config->listeners.size(); ++i) {
     const config::ListenerLimits& limits = config->listeners[i].limits;

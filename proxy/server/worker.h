@@ -24,6 +24,8 @@
 #include "proxy/http1/server_connection.h"
 #include "proxy/net/listener.h"
 #include "proxy/upstream/name_watch.h"
+#include "proxy/upstream/router.h"
+#include "proxy/upstream/upstream.h"
 
 namespace outrigger::server {
 
