@@ -40,9 +40,13 @@ bool IsOpening(const Response& response) {
 
 }  // namespace
 
-BreakerFilter::BreakerFilter(Loop& loop, log::Logger& log, std::shared_ptr<Breaker> breaker,
-                             Options options)
-    : loop_(loop), log_(log), breaker_(std::move(breaker)), options_(std::move(options)) {}
+BreakerFilter::BreakerFilter(const Parts& parts, std::shared_ptr<Breaker> breaker, Options options)
+    : loop_(parts.loop),
+      log_(parts.log),
+      metrics_(parts.metrics),
+      counters_(parts.counters),
+      breaker_(std::move(breaker)),
+      options_(std::move(options)) {}
 
 MonoTime BreakerFilter::RouteDeadline(const Request& request) const {
   const bool is_callers =
@@ -52,7 +56,12 @@ MonoTime BreakerFilter::RouteDeadline(const Request& request) const {
 
 std::optional<Failure> BreakerFilter::Refuse(const Request& request, Reason reason,
                                              absl::Duration wait) {
-  if (options_.mode == Mode::kShadow) {
+  const bool is_shadow = options_.mode == Mode::kShadow;
+  metrics_.Increment(counters_.refusals.At(
+      reason == Reason::kThrottled ? metrics::BreakerRefusal::kThrottled
+                                   : metrics::BreakerRefusal::kOpen,
+      is_shadow ? metrics::FilterMode::kShadow : metrics::FilterMode::kEnforce));
+  if (is_shadow) {
     log_.Debug("breaker_would_refuse")
         .Str("breaker", breaker_->id())
         .Str("reason", ReasonName(reason))

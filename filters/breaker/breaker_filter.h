@@ -1,6 +1,7 @@
 // Keeps requests away from a service that fails, and finds out when it works again.
 //
-//   BreakerFilter filter(loop, log, shared.breakers().Get(ScopeId("app", "chat"), policy, now),
+//   BreakerFilter filter({.loop = loop, .log = log, .metrics = worker, .counters = counters},
+//                        shared.breakers().Get(ScopeId("app", "chat"), policy, now),
 //                        {.slow_ttft = policy.slow.ttft, .overall_timeout = ...});
 //
 // Stands inside retry, so that each attempt asks for its own permit. While the breaker is open the
@@ -12,9 +13,10 @@
 // `throttled` until then. Nothing of it touches the breaker.
 //
 // In shadow mode nothing is refused; the breaker goes through its states, which metrics and log
-// show, and each request that would have been refused is logged at level debug.
+// show, and each attempt that would have been refused is counted (mode="shadow") and logged at
+// level debug.
 //
-// One worker; breaker and gate are shared. The loop, the log and the gate outlive the filter.
+// One worker; breaker and gate are shared. The gate outlives the filter.
 
 #pragma once
 
@@ -28,6 +30,7 @@
 #include "proxy/chain/filter.h"
 #include "proxy/event/loop.h"
 #include "proxy/log/logger.h"
+#include "proxy/metrics/standard_metrics.h"
 
 namespace outrigger::breaker {
 
@@ -48,7 +51,15 @@ class BreakerFilter final : public chain::Filter {
     Throttle throttle;
   };
 
-  BreakerFilter(Loop& loop, log::Logger& log, std::shared_ptr<Breaker> breaker, Options options);
+  // What the filter is made with; all of it outlives the filter.
+  struct Parts {
+    Loop& loop;
+    log::Logger& log;
+    metrics::WorkerMetrics& metrics;
+    metrics::BreakerMetrics& counters;  // of the breaker's id
+  };
+
+  BreakerFilter(const Parts& parts, std::shared_ptr<Breaker> breaker, Options options);
 
   Task<http::Result> Call(http::Request& request, chain::Next next) override;
 
@@ -62,6 +73,8 @@ class BreakerFilter final : public chain::Filter {
 
   Loop& loop_;
   log::Logger& log_;
+  metrics::WorkerMetrics& metrics_;
+  metrics::BreakerMetrics& counters_;
   const std::shared_ptr<Breaker> breaker_;
   const Options options_;
 };

@@ -82,7 +82,8 @@ RateLimitFilter::RateLimitFilter(Loop& loop, metrics::WorkerMetrics& metrics, Op
       enforced_(Select(options.rules, Mode::kEnforce)),
       shadow_(Select(options.rules, Mode::kShadow)),
       headers_({.ietf = options.ietf_headers, .openai = options.openai_headers},
-               RulesOf(enforced_)) {}
+               RulesOf(enforced_)),
+      refused_tenants_(options.refused_tenants) {}
 
 Decision RateLimitFilter::Ask(const BoundRule& bound, const Request& request, MonoTime now) const {
   if (bound.rule.key.empty()) return bound.table->AcquireShared(1, now);
@@ -158,6 +159,7 @@ Task<Result> RateLimitFilter::Call(Request& request, chain::Next next) {
     // Inside retry an attempt before may have been dispatched; this one was not.
     charges.Refund();
     Count(*admission.refused_by, false);
+    if (refused_tenants_ != nullptr) refused_tenants_->Increment(request.tenant);
     request.record.limiter_rule = admission.refused_by->rule.name;
     co_return Failure{.reason = http::Reason::kRateRequests,
                       .phase = http::Phase::kLocal,

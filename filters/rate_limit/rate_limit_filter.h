@@ -47,6 +47,8 @@ class RateLimitFilter final : public chain::Filter {
     HashSecret secret;
     // Those whose mode is disabled are left out.
     std::vector<BoundRule> rules;
+    // Who was refused; null: not counted. Outlives the filter.
+    metrics::LabelledCounter* refused_tenants = nullptr;
   };
 
   RateLimitFilter(Loop& loop, metrics::WorkerMetrics& metrics, Options options);
@@ -70,6 +72,7 @@ class RateLimitFilter final : public chain::Filter {
   const std::vector<BoundRule> enforced_;
   const std::vector<BoundRule> shadow_;
   const LimitHeaders headers_;
+  metrics::LabelledCounter* const refused_tenants_;
 };
 
 }  // namespace outrigger::rate_limit

@@ -29,6 +29,8 @@ struct ChainParts {
   idempotency::ExecutionRuntime& executions;
   // Makes the end of a chain that leads to the upstream of this name.
   std::function<std::unique_ptr<Filter>(const std::string& upstream)> new_router;
+  // Whom rate limits refuse; null: not counted.
+  metrics::LabelledCounter* refused_tenants = nullptr;
 };
 
 std::shared_ptr<const ChainSnapshot> BuildChains(std::shared_ptr<const config::Config> config,

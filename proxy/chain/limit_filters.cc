@@ -49,12 +49,13 @@ std::unique_ptr<Filter> MakeRateLimit(const config::RouteConfig& route,
                                                .openai_headers = policy.openai_headers,
                                                .route = route.name,
                                                .listener = listener.name,
-                                               .secret = parts.shared.hash_secret()};
+                                               .secret = parts.shared.hash_secret(),
+                                               .refused_tenants = parts.refused_tenants};
   for (const rate_limit::Rule& rule : policy.rules) {
     if (rule.mode == rate_limit::Mode::kDisabled) continue;
     options.rules.push_back(
         {.rule = rule,
-         .table = parts.shared.Limiter(LimiterScope(rule, route.name, chain_policy),
+         .table = parts.shared.Limiter(rule.name, LimiterScope(rule, route.name, chain_policy),
                                        {.algorithm = rule.algorithm,
                                         .rate = rule.rate,
                                         .burst = rule.effective_burst(),
@@ -87,10 +88,14 @@ std::unique_ptr<Filter> MakeBreaker(const config::RouteConfig& route, const std:
                                   .wait.value_or(absl::ZeroDuration());
                             }};
   }
+  std::shared_ptr<breaker::Breaker> of_route =
+      parts.shared.breakers().Get(breaker::ScopeId(upstream, route.name), policy, parts.loop.Now());
   return std::make_unique<breaker::BreakerFilter>(
-      parts.loop, parts.log,
-      parts.shared.breakers().Get(breaker::ScopeId(upstream, route.name), policy, parts.loop.Now()),
-      std::move(options));
+      breaker::BreakerFilter::Parts{.loop = parts.loop,
+                                    .log = parts.log,
+                                    .metrics = parts.metrics,
+                                    .counters = parts.standard_metrics.Breaker(of_route->id())},
+      std::move(of_route), std::move(options));
 }
 
 }  // namespace outrigger::chain

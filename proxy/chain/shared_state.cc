@@ -23,11 +23,23 @@ SharedState::SharedState(Options options)
       hash_secret_(MakeSecret(options.seed)) {}
 
 std::shared_ptr<rate_limit::LimiterTable> SharedState::Limiter(
-    const std::string& scope, const rate_limit::LimiterTable::Options& options) {
+    const std::string& rule, const std::string& scope,
+    const rate_limit::LimiterTable::Options& options) {
   const std::lock_guard lock(mutex_);
-  std::shared_ptr<rate_limit::LimiterTable>& table = limiters_[scope];
-  if (table == nullptr) table = std::make_shared<rate_limit::LimiterTable>(options, CoarseNow());
-  return table;
+  NamedLimiter& limiter = limiters_[scope];
+  if (limiter.table == nullptr) {
+    limiter = {rule, std::make_shared<rate_limit::LimiterTable>(options, CoarseNow())};
+  }
+  return limiter.table;
+}
+
+std::vector<std::pair<std::string, size_t>> SharedState::LimiterBuckets() const {
+  const std::lock_guard lock(mutex_);
+  std::vector<std::pair<std::string, size_t>> buckets;
+  for (const auto& [scope, limiter] : limiters_) {
+    buckets.emplace_back(limiter.rule, limiter.table->stats().buckets);
+  }
+  return buckets;
 }
 
 std::shared_ptr<retry::RetryBudget> SharedState::Budget(const std::string& upstream,

@@ -10,6 +10,8 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "filters/breaker/breaker_registry.h"
 #include "filters/breaker/throttle_gate.h"
@@ -44,15 +46,18 @@ class SharedState {
   breaker::ThrottleGate& throttle_gate() { return throttle_gate_; }
   rate_limit::HashSecret hash_secret() const { return hash_secret_; }
 
-  // One for each rule, by its name and the scope it stands in; the first caller's options make it.
+  // One for each scope that the rule named `rule` stands in; the first caller's options make it.
   std::shared_ptr<rate_limit::LimiterTable> Limiter(
-      const std::string& scope, const rate_limit::LimiterTable::Options& options);
+      const std::string& rule, const std::string& scope,
+      const rate_limit::LimiterTable::Options& options);
   // One for each upstream.
   std::shared_ptr<retry::RetryBudget> Budget(const std::string& upstream,
                                              const retry::BudgetPolicy& policy);
   // One for each size that is configured, so that routes of one setting share it.
   std::shared_ptr<MemoryBudget> ReplayPool(size_t limit_bytes);
   std::shared_ptr<upstream::SharedUpstreamState> Upstream(const std::string& name);
+  // Of each scope with its rule's name, for the gauge.
+  std::vector<std::pair<std::string, size_t>> LimiterBuckets() const;
   // Of every upstream that retries, for the gauge.
   std::map<std::string, std::shared_ptr<retry::RetryBudget>> Budgets() const;
 
@@ -65,7 +70,11 @@ class SharedState {
   breaker::ThrottleGate throttle_gate_;
   const rate_limit::HashSecret hash_secret_;
   mutable std::mutex mutex_;  // guards the maps
-  std::map<std::string, std::shared_ptr<rate_limit::LimiterTable>> limiters_;
+  struct NamedLimiter {
+    std::string rule;
+    std::shared_ptr<rate_limit::LimiterTable> table;
+  };
+  std::map<std::string, NamedLimiter> limiters_;  // by scope
   std::map<std::string, std::shared_ptr<retry::RetryBudget>> budgets_;
   std::map<size_t, std::shared_ptr<MemoryBudget>> replay_pools_;
   std::map<std::string, std::shared_ptr<upstream::SharedUpstreamState>> upstreams_;

@@ -73,11 +73,20 @@ inline constexpr Descriptor kLimiterDecisions = {
     "Decisions of each rate limit rule: allowed or rejected, enforced or in shadow."};
 inline constexpr Descriptor kLimiterBuckets = {"outrigger_limiter_buckets", Type::kGauge, "rule",
                                                "Buckets held by each rate limit rule."};
+inline constexpr Descriptor kLimiterTenantRejections = {
+    "outrigger_limiter_tenant_rejections_total", Type::kCounter, "tenant",
+    "Requests refused by rate limits, by tenant: the trusted header's value or a hash."};
 inline constexpr Descriptor kBreakerState = {"outrigger_breaker_state", Type::kGauge, "breaker",
                                              "State of a breaker: 0 closed, 1 half-open, 2 open."};
 inline constexpr Descriptor kBreakerTransitions = {
     "outrigger_breaker_transitions_total", Type::kCounter, "breaker,to,cause",
     "State changes of a breaker by new state and cause."};
+inline constexpr Descriptor kBreakerRefusals = {
+    "outrigger_breaker_refusals_total", Type::kCounter, "breaker,reason,mode",
+    "Attempts that a breaker or its throttle gate refused, or in shadow mode would have refused."};
+inline constexpr Descriptor kBreakerProbes = {
+    "outrigger_breaker_probes_total", Type::kCounter, "breaker,result",
+    "Requests of the breaker's own for `probe.path`, by result."};
 inline constexpr Descriptor kRetries = {"outrigger_retries_total", Type::kCounter, "cause,result",
                                         "Failed attempts by cause and by what retry made of them."};
 inline constexpr Descriptor kRetryBackoff = {
@@ -103,7 +112,7 @@ inline constexpr Descriptor kUpstreamConnections = {
     "Open connections to an upstream, active or idle."};
 inline constexpr Descriptor kUpstreamEjected = {
     "outrigger_upstream_endpoint_ejected", Type::kGauge, "upstream,endpoint",
-    "1 while an endpoint is passed over after failed connects."};
+    "Workers that pass over an endpoint after failed connects; each finds out for itself."};
 inline constexpr Descriptor kAppHealthy = {
     "outrigger_app_healthy", Type::kGauge, "check",
     "1 while the periodic check of the service behind the proxy passes."};

@@ -39,7 +39,8 @@ std::string MetricsReference() {
       "`GET /metrics` on the admin port, Prometheus text format 0.0.4. This page is generated from "
       "`proxy/metrics/descriptors.h`; a test compares them.\n\n"
       "Counters by outcome, and histograms, appear when first used. `route`, `upstream`, `rule` "
-      "and `breaker` are names from the configuration.\n\n"
+      "and `breaker` are names from the configuration. `tenant` comes from requests: the first "
+      "`metrics.max_label_values` are told apart, the rest are `other`.\n\n"
       "| Name | Type | Labels | Meaning |\n|---|---|---|---|\n";
   auto out = std::back_inserter(page);
   for (const Descriptor* family : AllDescriptors()) {
@@ -65,6 +66,9 @@ std::string MetricsReference() {
       {families::kLimiterDecisions, "mode", FilterModeNames()},
       {families::kBreakerTransitions, "to", BreakerStateNames()},
       {families::kBreakerTransitions, "cause", BreakerCauseNames()},
+      {families::kBreakerRefusals, "reason", BreakerRefusalNames()},
+      {families::kBreakerRefusals, "mode", FilterModeNames()},
+      {families::kBreakerProbes, "result", ProbeResultNames()},
       {families::kRetries, "cause", RetryCauseNames()},
       {families::kRetries, "result", RetryResultNames()},
       {families::kTimeouts, "tier", TimeoutTierNames()},

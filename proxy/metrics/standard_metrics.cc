@@ -13,9 +13,9 @@ constexpr Names<CodeClass> kCodeClasses = {"1xx", "2xx", "3xx", "4xx", "5xx", "n
 constexpr Names<StreamOutcome> kStreamOutcomes = {"complete", "error_event", "cut", "stall",
                                                   "client_gone"};
 constexpr Names<IdempotencyResult> kIdempotencyResults = {
-    "stored",     "replayed",    "joined",      "released",          "bypassed",
-    "tombstone",  "unknown",     "in_flight",   "mismatch",          "not_kept",
-    "store_full", "key_missing", "key_invalid", "illegal_transition"};
+    "stored",     "replayed",    "joined",      "released",       "bypassed",
+    "tombstone",  "unknown",     "in_flight",   "mismatch",       "not_kept",
+    "store_full", "key_missing", "key_invalid", "replay_limited", "illegal_transition"};
 constexpr Names<LimiterDecision> kLimiterDecisionNames = {"allowed", "rejected"};
 constexpr Names<FilterMode> kFilterModes = {"enforce", "shadow"};
 constexpr Names<BreakerState> kBreakerStates = {"closed", "half_open", "open"};
@@ -40,6 +40,8 @@ constexpr Names<RetryCause> kRetryCauses = {"connect_fail",
                                             "error_event",
                                             "breaker_open",
                                             "other"};
+constexpr Names<BreakerRefusal> kBreakerRefusals = {"breaker_open", "throttled"};
+constexpr Names<ProbeResult> kProbeResults = {"succeeded", "failed"};
 constexpr Names<RetryResult> kRetryResults = {"retried",       "attempts_used", "budget_empty",
                                               "deadline",      "wait_too_long", "forbidden",
                                               "not_replayable"};
@@ -60,7 +62,8 @@ constexpr bool IsComplete(const List& names) {
 static_assert(IsComplete(kCodeClasses) && IsComplete(kStreamOutcomes) &&
               IsComplete(kIdempotencyResults) && IsComplete(kLimiterDecisionNames) &&
               IsComplete(kFilterModes) && IsComplete(kBreakerStates) &&
-              IsComplete(kBreakerCauses) && IsComplete(kRetryCauses) && IsComplete(kRetryResults) &&
+              IsComplete(kBreakerCauses) && IsComplete(kBreakerRefusals) &&
+              IsComplete(kProbeResults) && IsComplete(kRetryCauses) && IsComplete(kRetryResults) &&
               IsComplete(kTimeoutTiers) && IsComplete(kUpstreamPhases) &&
               IsComplete(kConnectionStates));
 
@@ -84,6 +87,8 @@ std::span<const std::string_view> LimiterDecisionNames() { return kLimiterDecisi
 std::span<const std::string_view> FilterModeNames() { return kFilterModes; }
 std::span<const std::string_view> BreakerStateNames() { return kBreakerStates; }
 std::span<const std::string_view> BreakerCauseNames() { return kBreakerCauses; }
+std::span<const std::string_view> BreakerRefusalNames() { return kBreakerRefusals; }
+std::span<const std::string_view> ProbeResultNames() { return kProbeResults; }
 std::span<const std::string_view> RetryCauseNames() { return kRetryCauses; }
 std::span<const std::string_view> RetryResultNames() { return kRetryResults; }
 std::span<const std::string_view> TimeoutTierNames() { return kTimeoutTiers; }
@@ -119,9 +124,12 @@ RuleMetrics::RuleMetrics(Registry& registry, std::string_view rule)
 
 BreakerMetrics::BreakerMetrics(Registry& registry, std::string_view breaker)
     : transitions(registry, families::kBreakerTransitions, LabelValues{breaker}, kBreakerStates,
-                  kBreakerCauses) {}
+                  kBreakerCauses),
+      refusals(registry, families::kBreakerRefusals, LabelValues{breaker}, kBreakerRefusals,
+               kFilterModes),
+      probes(registry, families::kBreakerProbes, LabelValues{breaker}, kProbeResults) {}
 
-StandardMetrics::StandardMetrics(Registry& registry)
+StandardMetrics::StandardMetrics(Registry& registry, size_t max_label_values)
     : in_flight(registry.AddGauge(families::kInFlight)),
       downstream_connections(registry.AddGauge(families::kDownstreamConnections)),
       accept_errors(registry.AddCounter(families::kAcceptErrors)),
@@ -129,6 +137,7 @@ StandardMetrics::StandardMetrics(Registry& registry)
       retries(registry, families::kRetries, LabelValues{}, kRetryCauses, kRetryResults),
       retry_backoff(registry.AddHistogram(families::kRetryBackoff)),
       timeouts(registry, families::kTimeouts, LabelValues{}, kTimeoutTiers),
+      tenants(registry, "tenant", max_label_values),
       registry_(registry) {}
 
 template <class Metrics>

@@ -24,6 +24,7 @@
 
 #include "proxy/http/reason.h"
 #include "proxy/metrics/counter_table.h"
+#include "proxy/metrics/labelled_counter.h"
 #include "proxy/metrics/registry.h"
 
 namespace outrigger::metrics {
@@ -45,6 +46,7 @@ enum class IdempotencyResult : uint8_t {
   kStoreFull,
   kKeyMissing,
   kKeyInvalid,
+  kReplayLimited,
   kIllegalTransition,
   kCount,
 };
@@ -61,6 +63,8 @@ enum class BreakerCause : uint8_t {
   kManual,
   kCount,
 };
+enum class BreakerRefusal : uint8_t { kOpen, kThrottled, kCount };
+enum class ProbeResult : uint8_t { kSucceeded, kFailed, kCount };
 enum class RetryCause : uint8_t {
   kConnectFail,
   kRefusedStream,
@@ -116,6 +120,8 @@ std::span<const std::string_view> LimiterDecisionNames();
 std::span<const std::string_view> FilterModeNames();
 std::span<const std::string_view> BreakerStateNames();
 std::span<const std::string_view> BreakerCauseNames();
+std::span<const std::string_view> BreakerRefusalNames();
+std::span<const std::string_view> ProbeResultNames();
 std::span<const std::string_view> RetryCauseNames();
 std::span<const std::string_view> RetryResultNames();
 std::span<const std::string_view> TimeoutTierNames();
@@ -184,11 +190,14 @@ struct BreakerMetrics {
   BreakerMetrics(Registry& registry, std::string_view breaker);
 
   EnumCounters<BreakerState, BreakerCause> transitions;
+  EnumCounters<BreakerRefusal, FilterMode> refusals;
+  EnumCounters<ProbeResult> probes;
 };
 
 class StandardMetrics {
  public:
-  explicit StandardMetrics(Registry& registry);
+  // `max_label_values`: how many values of a label that come from requests are told apart (OB-6).
+  explicit StandardMetrics(Registry& registry, size_t max_label_values = 1000);
 
   RouteMetrics& Route(std::string_view name);
   UpstreamMetrics& Upstream(std::string_view name);
@@ -202,6 +211,8 @@ class StandardMetrics {
   EnumCounters<RetryCause, RetryResult> retries;
   const HistogramId retry_backoff;
   EnumCounters<TimeoutTier> timeouts;
+  // What a LabelledCounter of each worker is made with.
+  LabelValueTable tenants;
 
  private:
   template <class Metrics>

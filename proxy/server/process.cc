@@ -79,7 +79,7 @@ Process::Process(std::shared_ptr<const config::Config> config)
       worker_count_(
           WorkerCount(config_->workers, CgroupCpuLimit(), std::thread::hardware_concurrency())),
       logs_(MakeLogs(*config_)),
-      standard_metrics_(registry_),
+      standard_metrics_(registry_, static_cast<size_t>(config_->metrics.max_label_values)),
       audit_(logs_->shared()),
       breaker_reporter_(registry_, standard_metrics_, logs_->shared()),
       shared_(SharedOptions()),
@@ -250,6 +250,13 @@ void Process::AddMetrics() {
     std::vector<Sample> samples;
     for (const std::shared_ptr<breaker::Breaker>& breaker : shared_.breakers().List()) {
       samples.push_back({{breaker->id()}, AdminBackend::StateNumber(*breaker)});
+    }
+    return samples;
+  });
+  add(metrics::families::kLimiterBuckets, [this] {
+    std::vector<Sample> samples;
+    for (const auto& [rule, buckets] : shared_.LimiterBuckets()) {
+      samples.push_back({{rule}, static_cast<double>(buckets)});
     }
     return samples;
   });

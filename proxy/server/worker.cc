@@ -8,6 +8,7 @@
 
 #include "filters/common/local_reply.h"
 #include "proxy/chain/http_date.h"
+#include "proxy/metrics/descriptors.h"
 
 namespace outrigger::server {
 namespace {
@@ -50,6 +51,10 @@ class UpstreamTimes final : public upstream::RouterObserver {
   }
   void OnHead(absl::Duration since_start) override {
     metrics_.ObserveNanos(ids_.Duration(metrics::UpstreamPhase::kHead),
+                          absl::ToInt64Nanoseconds(since_start));
+  }
+  void OnEnd(absl::Duration since_start) override {
+    metrics_.ObserveNanos(ids_.Duration(metrics::UpstreamPhase::kTotal),
                           absl::ToInt64Nanoseconds(since_start));
   }
 
@@ -123,7 +128,7 @@ class Worker::Heartbeat final : public Timer {
   void OnTimer() override {
     worker_.process_.on_tick(worker_.index_, PreciseNow());
     worker_.process_.shared.keys().Sweep(loop().Now(), kKeysSweptPerBeat);
-    worker_.CountConnections();
+    worker_.LookAtUpstreams();
     Arm(loop().Now() + kHeartbeatPeriod);
   }
 
@@ -137,6 +142,8 @@ Worker::Worker(int index, const ProcessParts& process, std::shared_ptr<const con
       pool_(process.shared.memory()),
       timeouts_(loop_),
       metrics_(process.registry.AddWorker()),
+      refused_tenants_(process.registry, metrics_, metrics::families::kLimiterTenantRejections,
+                       process.standard_metrics.tenants),
       log_(process.logs.NewLogger()),
       identity_(random_),
       executions_(loop_, process.shared.detached_executions()),
@@ -154,7 +161,8 @@ Worker::Worker(int index, const ProcessParts& process, std::shared_ptr<const con
                                   return std::make_unique<upstream::Router>(
                                       loop_, *upstreams_.at(upstream),
                                       router_observers_.at(upstream).get(), process_.via_name);
-                                }};
+                                },
+                                .refused_tenants = &refused_tenants_};
   snapshot_ = BuildChains(config, parts);
   for (size_t i = 0; i < config->listeners.size(); ++i) {
     const config::ListenerLimits& limits = config->listeners[i].limits;
@@ -190,6 +198,10 @@ void Worker::MakeUpstreams(const config::Config& config) {
         loop_, pool_, random_, ToOptions(upstream), process_.shared.Upstream(upstream.name));
     router_observers_[upstream.name] = std::make_unique<UpstreamTimes>(
         metrics_, process_.standard_metrics.Upstream(upstream.name));
+    for (const config::Address& endpoint : upstream.endpoints) {
+      ejected_[upstream.name].push_back(process_.registry.AddGauge(
+          metrics::families::kUpstreamEjected, {upstream.name, endpoint.ToString()}));
+    }
     WatchNames(*upstreams_[upstream.name]);
   }
 }
@@ -216,13 +228,17 @@ void Worker::WatchNames(upstream::Upstream& upstream) {
 }
 
 // Once a second rather than at each change: a gauge is looked at every few seconds.
-void Worker::CountConnections() {
+void Worker::LookAtUpstreams() {
   for (const auto& [name, upstream] : upstreams_) {
     const metrics::UpstreamMetrics& ids = process_.standard_metrics.Upstream(name);
     metrics_.Set(ids.Connections(metrics::ConnectionState::kActive),
                  static_cast<int64_t>(upstream->active_connections()));
     metrics_.Set(ids.Connections(metrics::ConnectionState::kIdle),
                  static_cast<int64_t>(upstream->idle_connections()));
+    const std::vector<metrics::GaugeId>& ejected = ejected_.at(name);
+    for (size_t i = 0; i < ejected.size(); ++i) {
+      metrics_.Set(ejected[i], upstream->is_ejected(i) ? 1 : 0);
+    }
   }
 }
 

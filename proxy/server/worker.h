@@ -71,7 +71,7 @@ class Worker {
 
   void MakeUpstreams(const config::Config& config);
   void WatchNames(upstream::Upstream& upstream);
-  void CountConnections();
+  void LookAtUpstreams();
   void OnAccept(ListenerState& listener, int fd, const net::SocketAddress& peer);
   template <class Visit>
   void ForEachConnection(Visit visit);
@@ -83,10 +83,12 @@ class Worker {
   net::BufferPool pool_;
   DeadlineQueues timeouts_;
   metrics::WorkerMetrics& metrics_;
+  metrics::LabelledCounter refused_tenants_;
   log::Logger& log_;
   chain::IdentityMaker identity_;
   std::map<std::string, std::unique_ptr<upstream::Upstream>> upstreams_;
   std::map<std::string, std::unique_ptr<upstream::RouterObserver>> router_observers_;
+  std::map<std::string, std::vector<metrics::GaugeId>> ejected_;  // by endpoint
   std::unique_ptr<net::Resolver> resolver_;  // made when a name is configured
   std::vector<std::unique_ptr<upstream::NameWatch>> name_watches_;
   std::shared_ptr<const chain::ChainSnapshot> snapshot_;

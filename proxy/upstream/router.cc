@@ -38,8 +38,15 @@ struct Exchange : Pooled {
   ConnectionLease lease;
   Task<void> pump;
   std::optional<Failure> pump_failure;
+  // Told of the end; null: nobody is, or there was no connection.
+  RouterObserver* observer = nullptr;
+  const EventLoop* loop = nullptr;
+  MonoTime started;
 
-  ~Exchange() { pump.Reset(); }
+  ~Exchange() {
+    pump.Reset();
+    if (observer != nullptr) observer->OnEnd(loop->PreciseNow() - started);
+  }
 };
 
 class ResponseBody final : public http::Body {
@@ -145,6 +152,9 @@ Task<Result> Router::Attempt(Request& request, bool must_be_new) {
     exchange->lease = std::move(made).value();
   }
   ClientConnection& connection = exchange->lease.connection();
+  exchange->observer = observer_;
+  exchange->loop = &loop_;
+  exchange->started = request.record.upstream_started;
   if (observer_ != nullptr && connection.exchanges() == 0) {
     observer_->OnConnected(loop_.PreciseNow() - request.record.upstream_started);
   }

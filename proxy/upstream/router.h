@@ -25,6 +25,8 @@ class RouterObserver {
   virtual ~RouterObserver() = default;
   virtual void OnConnected(absl::Duration /*took*/) {}
   virtual void OnHead(absl::Duration /*since_start*/) {}
+  // Of an attempt that had a connection: its answer was read, it failed, or it was given up.
+  virtual void OnEnd(absl::Duration /*since_start*/) {}
 };
 
 class Router final : public chain::Filter {

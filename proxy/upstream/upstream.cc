@@ -162,12 +162,13 @@ size_t Upstream::active_connections() const {
 }
 
 size_t Upstream::ejected_endpoints() const {
-  if (endpoints_.size() == 1) return 0;  // see Pick()
   size_t count = 0;
-  for (const std::unique_ptr<EndpointState>& endpoint : endpoints_) {
-    count += endpoint->is_ejected(loop_.Now()) ? 1 : 0;
-  }
+  for (size_t i = 0; i < endpoints_.size(); ++i) count += is_ejected(i) ? 1 : 0;
   return count;
+}
+
+bool Upstream::is_ejected(size_t endpoint) const {
+  return endpoints_.size() > 1 && endpoints_[endpoint]->is_ejected(loop_.Now());  // see Pick()
 }
 
 void Upstream::CloseIdle() {

@@ -108,6 +108,8 @@ class Upstream {
   size_t idle_connections() const;
   size_t active_connections() const;
   size_t ejected_endpoints() const;
+  // By the order of the options; an only endpoint never is.
+  bool is_ejected(size_t endpoint) const;
   // Closes every idle connection.
   void CloseIdle();
 

@@ -172,6 +172,13 @@ class Absent(harness.TestCase):
         self.assertLessEqual(statuses.count(503), 1, statuses)
         self.assertEqual(set(statuses) - {200, 503}, set())
 
+        def ejected(endpoint):
+            return proxy.metric("upstream_endpoint_ejected", upstream="app", endpoint=endpoint.address)
+
+        # An ejection lasts a second at first and the gauge is set once a second: failures prolong it.
+        harness.eventually(lambda: (client.get(), ejected(bad))[1] == 1, "the ejection is seen")
+        self.assertEqual(ejected(good), 0)
+
     def test_a_name_is_resolved(self):
         upstream = self.upstream(answering(response(b"x")))
         port = upstream.address.rpartition(":")[2]

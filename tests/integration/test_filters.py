@@ -214,6 +214,20 @@ class RateLimit(FilterTest):
         for who in ("a", "b"):
             statuses = [self.chat(("Authorization", f"Bearer {who}")).status for _ in range(4)]
             self.assertEqual(statuses, [200, 200, 200, 429])
+        self.assertEqual(self.proxy.metric("limiter_buckets", rule="few"), 2)
+
+    def test_who_is_refused_is_counted_for_a_bounded_number_of_tenants(self):
+        self.start({"rate_limit": {"rules": [{**self.RULE, "key": ["route"], "burst": 1}]}},
+                   tenant={"header": "X-Tenant"}, metrics={"max_label_values": 2})
+
+        def refused(tenant):
+            return self.proxy.metric("limiter_tenant_rejections_total", tenant=tenant)
+
+        self.chat(("X-Tenant", "first"))
+        for who in ("a", "b", "c", "a", "c"):
+            self.assertEqual(self.chat(("X-Tenant", who)).status, 429)
+        self.assertEqual([refused(who) for who in ("a", "b", "c", "other")], [2, 1, 0, 2])
+        self.assertEqual(self.proxy.metric("labels_folded_total", label="tenant"), 2)
 
     def test_a_replay_costs_nothing(self):
         self.start({"idempotency": {}}, {"rate_limit": {"rules": [self.RULE]}})
@@ -368,6 +382,9 @@ class Breaker(FilterTest):
     def test_shadow_refuses_nothing(self):
         self.start({"breaker": {"mode": "shadow", "consecutive": 3}})
         self.assertEqual({self.chat(fault("status:500")).status for _ in range(10)}, {500})
+        labels = {"breaker": "app/openai-chat", "reason": "breaker_open"}
+        self.assertEqual(self.proxy.metric("breaker_refusals_total", mode="shadow", **labels), 7)
+        self.assertEqual(self.proxy.metric("breaker_refusals_total", mode="enforce", **labels), 0)
 
 
 class Timeouts(FilterTest):

@@ -209,6 +209,9 @@ class Metrics(harness.TestCase):
         self.assertEqual(proxy.metric("requests_total", code_class="2xx"), 2)
         self.assertEqual(proxy.metric("requests_total", code_class="4xx", reason=""), 1)
         self.assertEqual(proxy.metric("requests_total", code_class="5xx"), 1)
+        # The service was asked once for each but the last, and three times for what is retried.
+        for phase in ("head", "total"):
+            self.assertEqual(proxy.metric("upstream_duration_seconds_count", phase=phase), 6, phase)
         text = proxy.admin("GET", "/metrics")[1]
         for line in text.splitlines():
             self.assertTrue(line.startswith("#") or re.match(r"outrigger_\w+(\{.*\})? \S+$", line), line)

@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "tests/proxy/metrics/scrape.h"
 #include "tests/support/fake_loop.h"
 #include "tests/support/scripted_next.h"
 
@@ -83,7 +84,10 @@ class BreakerFilterTest : public testing::Test {
   BreakerFilter& Filter() {
     if (breaker_ == nullptr) breaker_ = Breaker::Create("app/chat", policy_, 1, loop_.Now());
     if (filter_ == nullptr) {
-      filter_ = std::make_unique<BreakerFilter>(loop_, log_, breaker_, options_);
+      filter_ = std::make_unique<BreakerFilter>(
+          BreakerFilter::Parts{
+              .loop = loop_, .log = log_, .metrics = worker_, .counters = counters_},
+          breaker_, options_);
     }
     return *filter_;
   }
@@ -127,6 +131,10 @@ class BreakerFilterTest : public testing::Test {
     EXPECT_EQ(next_.live_calls(), 0);
     EXPECT_EQ(next_.live_bodies(), 0);
   }
+  std::optional<double> Refusals(const std::string& reason, const std::string& mode) {
+    return metrics::CounterValue(registry_, "outrigger_breaker_refusals_total",
+                                 {"app/chat", reason, mode});
+  }
   static Failure CutBody() {
     return {
         .reason = Reason::kUpstreamReset, .phase = Phase::kBody, .executed = http::Executed::kYes};
@@ -146,6 +154,9 @@ class BreakerFilterTest : public testing::Test {
   const int sink_;
   log::LogService logs_;
   log::Logger& log_;
+  metrics::Registry registry_;
+  metrics::WorkerMetrics& worker_ = registry_.AddWorker();
+  metrics::BreakerMetrics counters_{registry_, "app/chat"};
   ScriptedNext next_{loop_};
   StreamingNext streaming_{loop_, next_};
   bool is_stream_ = false;
@@ -475,6 +486,8 @@ TEST_F(BreakerFilterTest, ShadowRefusesNothingAndStillGoesThroughItsStates) {
   const int calls = next_.calls();
   for (int i = 0; i < 5; ++i) EXPECT_TRUE(Send()->result().ok());
   EXPECT_EQ(next_.calls(), calls + 5);
+  EXPECT_EQ(Refusals("breaker_open", "shadow"), 5);
+  EXPECT_EQ(Refusals("breaker_open", "enforce"), std::nullopt);
   EXPECT_EQ(Look().state, State::kOpen);
   LetProbesThrough();
   for (int i = 0; i < policy_.successes_to_close; ++i) EXPECT_TRUE(Send()->result().ok());
@@ -509,6 +522,20 @@ TEST_F(BreakerFilterTest, ShadowGateHoldsNothingBack) {
   next_.Respond({.status = 429, .headers = {{"Retry-After", "7"}}});
   Send("alice");
   EXPECT_TRUE(Send("alice")->result().ok());
+  EXPECT_EQ(Refusals("throttled", "shadow"), 1);
+}
+
+TEST_F(BreakerFilterTest, CountsEveryAttemptThatItRefuses) {
+  UseGate();
+  Open();
+  for (int i = 0; i < 3; ++i) EXPECT_FALSE(Send()->result().ok());
+  EXPECT_EQ(Refusals("breaker_open", "enforce"), 3);
+  LetProbesThrough();
+  next_.Respond({.status = 429, .headers = {{"Retry-After", "7"}}});
+  EXPECT_EQ(Send("alice")->result()->status, 429);
+  EXPECT_FALSE(Send("alice")->result().ok());
+  EXPECT_EQ(Refusals("throttled", "enforce"), 1);
+  EXPECT_EQ(Refusals("breaker_open", "enforce"), 3);
 }
 
 TEST_F(BreakerFilterTest, NewFilterOnTheSameBreakerFindsItAsItIs) {

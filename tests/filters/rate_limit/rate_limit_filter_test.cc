@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "proxy/metrics/descriptors.h"
 #include "tests/support/fake_loop.h"
 #include "tests/support/scripted_next.h"
 
@@ -343,6 +344,26 @@ TEST_F(RateLimitFilterTest, LeavesNoBlockBehind) {
   const long before = LivePooledBlocks();
   for (int i = 0; i < 100; ++i) EXPECT_TRUE(Passes());
   EXPECT_EQ(LivePooledBlocks(), before);
+}
+
+TEST_F(RateLimitFilterTest, CountsWhomItRefuses) {
+  metrics::LabelledCounter refused(registry_, worker_, metrics::families::kLimiterTenantRejections,
+                                   standard_.tenants);
+  options_.refused_tenants = &refused;
+  AddRule(PerTenant("requests", "1/s"));
+  Rule shadow = PerTenant("tried", "1/h");
+  shadow.mode = Mode::kShadow;
+  AddRule(std::move(shadow));
+  EXPECT_TRUE(Passes("alice"));
+  EXPECT_TRUE(Passes("bob"));
+  EXPECT_FALSE(Passes("alice"));
+  EXPECT_FALSE(Passes("alice"));
+  EXPECT_TRUE(Shows("outrigger_limiter_tenant_rejections_total{tenant=\"alice\"} 2"));
+  EXPECT_FALSE(Shows("tenant=\"bob\""));
+  // A rule that only watches refuses nobody.
+  loop_.Advance(absl::Seconds(1));
+  EXPECT_TRUE(Passes("bob"));
+  EXPECT_FALSE(Shows("tenant=\"bob\""));
 }
 
 }  // namespace

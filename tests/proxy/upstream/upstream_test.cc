@@ -251,6 +251,7 @@ TEST_F(UpstreamTest, SaysThatAConnectionWasRefused) {
   EXPECT_EQ(shared_->in_flight.load(), 0);
   // The only endpoint is never ejected.
   EXPECT_EQ(upstream_->ejected_endpoints(), 0u);
+  EXPECT_FALSE(upstream_->is_ejected(0));
 }
 
 TEST_F(UpstreamTest, GivesUpAConnectThatTakesTooLong) {
@@ -298,6 +299,8 @@ TEST_F(UpstreamTest, EjectsAnEndpointThatRefuses) {
   }
   EXPECT_EQ(failures, 1);
   EXPECT_EQ(upstream_->ejected_endpoints(), 1u);
+  EXPECT_TRUE(upstream_->is_ejected(0));
+  EXPECT_FALSE(upstream_->is_ejected(1));
 }
 
 TEST_F(UpstreamTest, TriesTheEndpointThatComesBackFirstWhenAllAreEjected) {
