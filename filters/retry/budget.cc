@@ -1,7 +1,7 @@
 #include "filters/retry/budget.h"
 
 #include <algorithm>
-#include <cmath>
+#include <utility>
 
 namespace outrigger::retry {
 namespace {
@@ -45,23 +45,24 @@ void RetryBudget::SetPolicy(const BudgetPolicy& policy) {
   // Everything that counted goes into the newest slice: forgotten later than it was, never sooner.
   slices_ = {};
   newest_ = newest_ * old_nanos / slice_nanos_;
-  Slice& slice = slices_[static_cast<size_t>(newest_ % kSlices)];
+  Slice& slice = slices_[static_cast<size_t>(newest_ % kKept)];
   slice = {first_attempts_, retries_};
 }
 
 RetryBudget::Slice& RetryBudget::Current(MonoTime now) {
   const int64_t index = std::max(newest_, now.nanos() / slice_nanos_);
   if (index != newest_) {
-    const int64_t first = std::max(newest_ + 1, index - kSlices + 1);
-    for (int64_t i = first; i <= index; ++i) {
-      Slice& slice = slices_[static_cast<size_t>(i % kSlices)];
-      first_attempts_ -= slice.first_attempts;
-      retries_ -= slice.retries;
-      slice = {};
+    for (int64_t i = std::max(newest_ + 1, index - kSlices); i <= index; ++i) {
+      Slice& reused = slices_[static_cast<size_t>(i % kKept)];
+      first_attempts_ -= reused.first_attempts;  // after a pause; else it has none
+      retries_ -= reused.retries;
+      reused = {};
+      Slice& oldest = slices_[static_cast<size_t>((i + 1) % kKept)];
+      first_attempts_ -= std::exchange(oldest.first_attempts, 0);
     }
     newest_ = index;
   }
-  return slices_[static_cast<size_t>(newest_ % kSlices)];
+  return slices_[static_cast<size_t>(newest_ % kKept)];
 }
 
 uint64_t RetryBudget::RemainingLocked() const {

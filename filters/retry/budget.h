@@ -1,13 +1,15 @@
-// How many retries an upstream may be asked for (semantics RT-3): in every window, retries are at
-// most `ratio` of the first attempts plus `floor`.
+// How many retries an upstream may be asked for (semantics RT-3): at each retry, those of the
+// window that ends with it are at most `ratio` of the window's first attempts plus `floor`.
 //
 //   budget.RecordFirstAttempt(now);
 //   ...
 //   if (!budget.TryWithdraw(now)) return failure;   // no retry
 //
 // A ledger over the last `window`: first attempts deposit, retries withdraw, both are forgotten
-// together with their slice of the window (a tenth). The usual floor of 10 a second never binds at
-// the rates of language models; this one does.
+// together with their slice of the window (a tenth): first attempts with the slice in which they
+// may grow older than the window, retries with the one after it, so that no window, wherever it
+// begins, has more than its share. The usual floor of 10 a second never binds at the rates of
+// language models; this one does.
 //
 // One for each upstream, shared by retries and hedges of all workers: every call takes one short
 // mutex. Time is given, so that tests move it; a worker whose clock is a little behind writes into
@@ -62,8 +64,10 @@ class RetryBudget {
   BudgetPolicy policy_;
   int64_t slice_nanos_;
   int64_t newest_ = 0;
-  // Slice number i (time / width) stands at i % kSlices; the sums are over all of them.
-  std::array<Slice, kSlices> slices_;
+  // Slice number i (time / width) stands at i % kKept. The oldest of them has no first attempts any
+  // more; the sums are over all of them.
+  static constexpr int kKept = kSlices + 1;
+  std::array<Slice, kKept> slices_;
   uint64_t first_attempts_ = 0;
   uint64_t retries_ = 0;
 };

@@ -87,6 +87,9 @@ class ScriptedNext final : public chain::Filter {
   // Used for every call when the script is empty.
   void RespondAlways(ScriptedResponse response) { fallback_ = std::move(response); }
 
+  // Steps that nobody took.
+  void ForgetScript() { steps_.clear(); }
+
   Task<http::Result> Call(http::Request& request, chain::Next) override {
     const LiveCount live(live_calls_);
     ++calls_;

@@ -27,12 +27,12 @@ class ReferenceBudget {
     return true;
   }
   uint64_t Remaining(MonoTime now) {
-    const int64_t oldest = SliceOf(now) - RetryBudget::kSlices + 1;
+    const int64_t oldest = SliceOf(now) - RetryBudget::kSlices;
     double first_attempts = 0;
     double retries = 0;
     for (const Event& event : events_) {
-      if (event.slice < oldest) continue;
-      (event.is_retry ? retries : first_attempts) += 1;
+      if (event.is_retry && event.slice >= oldest) retries += 1;
+      if (!event.is_retry && event.slice > oldest) first_attempts += 1;
     }
     const double allowed = policy_.floor + policy_.ratio * first_attempts;
     return static_cast<uint64_t>(std::max(0.0, allowed - retries + 1e-9));
@@ -126,7 +126,29 @@ TEST(RetryBudget, TheFloorIsThereWithoutAnyTraffic) {
   for (int i = 0; i < 3; ++i) EXPECT_TRUE(budget.TryWithdraw(At(100)));
   EXPECT_FALSE(budget.TryWithdraw(At(100)));
   EXPECT_FALSE(budget.TryWithdraw(At(109.9)));
-  EXPECT_TRUE(budget.TryWithdraw(At(110)));
+  EXPECT_FALSE(budget.TryWithdraw(At(110.9)));
+  EXPECT_TRUE(budget.TryWithdraw(At(111)));
+}
+
+// At the end of a slice and at the begin of another one: the window between them has both.
+TEST(RetryBudget, NoWindowHasTheFloorTwiceWhereverItBegins) {
+  RetryBudget budget((BudgetPolicy()));
+  for (int i = 0; i < 3; ++i) EXPECT_TRUE(budget.TryWithdraw(At(100.95)));
+  EXPECT_FALSE(budget.TryWithdraw(At(110.05)));
+  EXPECT_TRUE(budget.TryWithdraw(At(111.05)));
+}
+
+TEST(RetryBudget, ForgetsEverythingAfterAPause) {
+  RetryBudget budget({.ratio = 1, .floor = 2, .window = absl::Seconds(10)});
+  for (const double pause : {10.0, 11.0, 12.0, 21.0, 22.0, 1000.0}) {
+    const double begin = 1e6 + 1000 * pause;
+    for (double at = begin; at < begin + 10; at += 0.5) {
+      budget.RecordFirstAttempt(At(at));
+      EXPECT_TRUE(budget.TryWithdraw(At(at)));
+    }
+    EXPECT_LE(budget.Remaining(At(begin + 9.5 + pause)), 2u);
+    EXPECT_EQ(budget.Remaining(At(begin + 21)), 2u);
+  }
 }
 
 TEST(RetryBudget, FirstAttemptsEarnRetriesForOneWindow) {
