@@ -18,9 +18,13 @@ rate_limit::HashSecret MakeSecret(uint64_t seed) {
 SharedState::SharedState(Options options)
     : memory_(options.memory_bytes),
       key_maker_(idempotency::StoreKeyMaker::WithRandomSecret()),
-      keys_({.limits = options.key_limits, .budget = &memory_, .audit = options.audit}),
+      keys_({.limits = options.key_limits,
+             .budget = &memory_,
+             .audit = options.audit,
+             .clock = options.clock}),
       breakers_(options.seed, std::move(options.on_breaker_transition)),
-      hash_secret_(MakeSecret(options.seed)) {}
+      hash_secret_(MakeSecret(options.seed)),
+      clock_(std::move(options.clock)) {}
 
 std::shared_ptr<rate_limit::LimiterTable> SharedState::Limiter(
     const std::string& rule, const std::string& scope,
@@ -28,7 +32,7 @@ std::shared_ptr<rate_limit::LimiterTable> SharedState::Limiter(
   const std::lock_guard lock(mutex_);
   NamedLimiter& limiter = limiters_[scope];
   if (limiter.table == nullptr) {
-    limiter = {rule, std::make_shared<rate_limit::LimiterTable>(options, CoarseNow())};
+    limiter = {rule, std::make_shared<rate_limit::LimiterTable>(options, clock_())};
   }
   return limiter.table;
 }

@@ -6,6 +6,7 @@
 
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -22,6 +23,7 @@
 #include "filters/rate_limit/limiter_table.h"
 #include "filters/retry/budget.h"
 #include "proxy/base/memory_budget.h"
+#include "proxy/base/time.h"
 #include "proxy/upstream/upstream.h"
 
 namespace outrigger::chain {
@@ -34,6 +36,8 @@ class SharedState {
     idempotency::AuditListener* audit = nullptr;
     breaker::TransitionListener on_breaker_transition;
     uint64_t seed = 0;
+    // The one that the workers' loops show.
+    std::function<MonoTime()> clock = CoarseNow;
   };
 
   explicit SharedState(Options options);
@@ -69,6 +73,7 @@ class SharedState {
   breaker::BreakerRegistry breakers_;
   breaker::ThrottleGate throttle_gate_;
   const rate_limit::HashSecret hash_secret_;
+  const std::function<MonoTime()> clock_;
   mutable std::mutex mutex_;  // guards the maps
   struct NamedLimiter {
     std::string rule;
