@@ -53,11 +53,22 @@ void ClientConnection::StartExchange(http::Method method) {
 
 bool ClientConnection::Send(std::string_view data, std::string_view tail) {
   if (is_broken_) return false;
-  if (output_.Send(data, tail)) return true;
-  // The service may have answered before it closed: reading goes on and decides.
+  if (!output_.Write(data, tail)) {
+    SendFailed();
+    return false;
+  }
+  if (output_.staged_bytes() > 0) loop_.Defer(*this);
+  return true;
+}
+
+void ClientConnection::RunDeferred() {
+  if (!is_broken_ && !output_.Flush()) SendFailed();
+}
+
+// The service may have answered before it closed: reading goes on and decides.
+void ClientConnection::SendFailed() {
   is_broken_ = true;
   readable_.Notify();
-  return false;
 }
 
 void ClientConnection::OnWritable() {
@@ -277,6 +288,7 @@ void ClientConnection::SetIdleOwner(IdleOwner* owner) {
 
 void ClientConnection::CloseAndDelete(bool with_reset) {
   idle_owner_ = nullptr;
+  Deferred::Unlink();
   socket_.Close(with_reset);
   loop_.DeferDelete(std::unique_ptr<Deletable>(this));
 }

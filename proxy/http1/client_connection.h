@@ -1,7 +1,7 @@
 // An HTTP/1.1 connection to the service behind us: one exchange at a time.
 //
 //   connection.StartExchange(request.method);
-//   WriteRequestHead(...) into connection.output(); connection.output().Send(body);
+//   WriteRequestHead(...) into connection.output(); connection.Send(body);
 //   auto head = co_await connection.ReadHead(headers, sink);
 //   while (...) { auto chunk = co_await connection.ReadBody(); ... }
 //   if (connection.is_reusable()) pool.Return(...)
@@ -30,7 +30,7 @@
 
 namespace outrigger::http1 {
 
-class ClientConnection final : public net::SocketHandler, public Deletable {
+class ClientConnection final : public net::SocketHandler, public Deletable, private Deferred {
  public:
   // The pool, while the connection is idle.
   class IdleOwner {
@@ -55,7 +55,8 @@ class ClientConnection final : public net::SocketHandler, public Deletable {
 
   void StartExchange(http::Method method);
   net::Output& output() { return output_; }
-  // Sends what is staged and `data`. False: broken; ReadHead() will say how.
+  // Sends what is staged and `data`, at the latest when the turn ends. False: broken; ReadHead()
+  // will say how.
   bool Send(std::string_view data, std::string_view tail = {});
   Signal& drained() { return drained_; }
   // The request went out to its last byte.
@@ -89,10 +90,14 @@ class ClientConnection final : public net::SocketHandler, public Deletable {
   MonoTime idle_since;
 
  private:
+  // End of the turn: flushes what is staged.
+  void RunDeferred() override;
+
   void OnReadable() override;
   void OnWritable() override;
   void OnPeerClosed() override;
 
+  void SendFailed();
   void Receive();
   // Appends what the kernel has; false when the buffer is full and must not move.
   bool HasRoom();

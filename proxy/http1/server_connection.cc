@@ -273,11 +273,11 @@ void ServerConnection::SendData(std::string_view data, bool is_last) {
       return;
     }
     answer_left_ -= data.size();
-    AfterSend(output_.Send(data));
+    AfterSend(output_.Write(data));
     return;
   }
   if (answer_kind_ == BodyKind::kUntilClose) {
-    AfterSend(output_.Send(data));
+    AfterSend(output_.Write(data));
     return;
   }
   if (data.empty()) return;
@@ -287,9 +287,9 @@ void ServerConnection::SendData(std::string_view data, bool is_last) {
   output_.Commit(static_cast<size_t>(sink.at - at));
   if (is_last) {
     answer_kind_ = BodyKind::kNone;
-    AfterSend(output_.Send(data, "\r\n0\r\n\r\n"));
+    AfterSend(output_.Write(data, "\r\n0\r\n\r\n"));
   } else {
-    AfterSend(output_.Send(data, kChunkEnd));
+    AfterSend(output_.Write(data, kChunkEnd));
   }
 }
 
@@ -324,6 +324,7 @@ void ServerConnection::AfterSend(bool is_connected) {
     context_.loop->Defer(*this);
     return;
   }
+  if (output_.staged_bytes() > 0) context_.loop->Defer(*this);
   if (output_.pending_bytes() > 0 && !write_deadline_.is_armed()) {
     context_.write_idle_timeouts->Arm(write_deadline_);
   }

@@ -37,6 +37,13 @@ void Output::Stage(std::string_view data) {
   }
 }
 
+bool Output::Write(std::string_view data, std::string_view tail) {
+  if (data.size() + tail.size() > kCopyLimit) return Send(data, tail);
+  Stage(data);
+  Stage(tail);
+  return true;
+}
+
 bool Output::Send(std::string_view data, std::string_view tail) {
   if (data.size() <= kCopyLimit && staged_ > 0) {
     Stage(data);

@@ -3,12 +3,15 @@
 //
 //   char* at = output.Reserve(bytes);            // format into the stage
 //   output.Commit(written);
-//   output.Send(body);                            // stage and body in one call
-//   if (output.pending_bytes() > 0) -> wait for OnDrained before sending more
+//   output.Write(body);
+//   output.Flush();                               // at the end of the turn: one send
+//   if (output.pending_bytes() > 0) -> wait for OnWritable() before writing more
 //
-// Small pieces are copied into the stage, a pooled block; large ones are sent from where they are
-// and only the unsent rest is copied, into a backlog charged to the memory budget. The owner calls
-// OnWritable() from the socket's event. One worker.
+// Small pieces are copied into the stage, a pooled block, which leaves when the owner's turn ends:
+// sends that follow one another wake a peer once, while sends between other work wake it each time,
+// which costs more than all that this process does for a small request. Large pieces are sent from
+// where they are and only the unsent rest is copied, into a backlog charged to the memory budget.
+// The owner calls OnWritable() from the socket's event. One worker.
 
 #pragma once
 
@@ -31,6 +34,9 @@ class Output {
   void Commit(size_t bytes) { staged_ += bytes; }
   // Copies `data` behind what is staged; nothing is sent yet.
   void Stage(std::string_view data);
+  // `data` and `tail` behind what is staged: small ones wait for Flush(), large ones take the stage
+  // along at once. False when the connection is broken.
+  bool Write(std::string_view data, std::string_view tail = {});
   // Sends what is staged and then `data` and `tail`. False when the connection is broken.
   bool Send(std::string_view data, std::string_view tail = {});
   bool Flush() { return staged_ == 0 || Send({}); }
