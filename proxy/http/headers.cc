@@ -1,5 +1,6 @@
 #include "proxy/http/headers.h"
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 
@@ -64,6 +65,19 @@ constexpr size_t kSlots = 256;
 
 constexpr char Lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c; }
 
+// A known name and what of it may be written in capitals, with room to be read in words.
+struct Entry {
+  char name[kMaxNameLength + 2] = {};
+  char case_bits[kMaxNameLength + 2] = {};
+  uint8_t size = 0;
+  HeaderId id = HeaderId::kOther;
+};
+
+struct Table {
+  std::array<uint8_t, kSlots> slots{};  // index into `entries` plus one; 0: free
+  std::array<Entry, std::size(kKnown)> entries{};
+};
+
 // Length, first, last and a middle character tell the known names apart almost completely; what
 // collides goes to the next slot.
 constexpr size_t Slot(std::string_view name) {
@@ -73,22 +87,56 @@ constexpr size_t Slot(std::string_view name) {
          kSlots;
 }
 
-constexpr std::array<uint8_t, kSlots> BuildTable() {
-  std::array<uint8_t, kSlots> table{};  // index into kKnown plus one
+constexpr Table BuildTable() {
+  Table table;
   for (size_t i = 0; i < std::size(kKnown); ++i) {
-    size_t slot = Slot(kKnown[i].name);
-    while (table[slot] != 0) slot = (slot + 1) % kSlots;
-    table[slot] = static_cast<uint8_t>(i + 1);
+    const std::string_view name = kKnown[i].name;
+    size_t slot = Slot(name);
+    while (table.slots[slot] != 0) slot = (slot + 1) % kSlots;
+    table.slots[slot] = static_cast<uint8_t>(i + 1);
+    Entry& entry = table.entries[i];
+    entry.size = static_cast<uint8_t>(name.size());
+    entry.id = kKnown[i].id;
+    for (size_t at = 0; at < name.size(); ++at) {
+      entry.name[at] = name[at];
+      entry.case_bits[at] = name[at] >= 'a' && name[at] <= 'z' ? 0x20 : 0;
+    }
   }
   return table;
 }
 
-constexpr std::array<uint8_t, kSlots> kTable = BuildTable();
+constexpr Table kTable = BuildTable();
 
-uint64_t Word(std::string_view text, size_t at) {
-  uint64_t word;
-  std::memcpy(&word, text.data() + at, sizeof(word));
+template <class T>
+T Load(const char* at) {
+  T word;
+  std::memcpy(&word, at, sizeof(word));
   return word;
+}
+
+// Zero when the sizeof(T) characters at `at` are those of the known name, in any case.
+template <class T>
+T Differs(std::string_view name, const Entry& entry, size_t at) {
+  return static_cast<T>((Load<T>(name.data() + at) ^ Load<T>(entry.name + at)) &
+                        ~Load<T>(entry.case_bits + at));
+}
+
+// REQUIRES: same size. The last word may overlap the one before.
+bool IsName(std::string_view name, const Entry& entry) {
+  const size_t size = name.size();
+  if (size >= 8) {
+    uint64_t difference = Differs<uint64_t>(name, entry, size - 8);
+    for (size_t at = 0; at < size - 8; at += 8) difference |= Differs<uint64_t>(name, entry, at);
+    return difference == 0;
+  }
+  if (size >= 4) {
+    return (Differs<uint32_t>(name, entry, 0) | Differs<uint32_t>(name, entry, size - 4)) == 0;
+  }
+  uint8_t difference = 0;
+  for (size_t at = 0; at < size; ++at) {
+    difference = static_cast<uint8_t>(difference | Differs<uint8_t>(name, entry, at));
+  }
+  return difference == 0;
 }
 
 // The eight bytes at `at` with ASCII letters in lower case: every look-up of a name compares one,
@@ -96,7 +144,7 @@ uint64_t Word(std::string_view text, size_t at) {
 uint64_t LowerWord(std::string_view text, size_t at) {
   constexpr uint64_t kOnes = 0x0101010101010101;
   constexpr uint64_t kHigh = kOnes * 0x80;
-  const uint64_t word = Word(text, at);
+  const auto word = Load<uint64_t>(text.data() + at);
   const uint64_t low_bits = word & ~kHigh;
   const uint64_t from_a = low_bits + kOnes * (0x80 - 'A');
   const uint64_t above_z = low_bits + kOnes * (0x7F - 'Z');
@@ -105,21 +153,6 @@ uint64_t LowerWord(std::string_view text, size_t at) {
 }
 
 constexpr std::string_view kOurPrefix = "x-outrigger-";
-
-// EqualsIgnoreCase() for a `lower` that is in lower case already. REQUIRES: same size.
-bool IsInLowerCase(std::string_view text, std::string_view lower) {
-  const size_t size = text.size();
-  if (size >= 8) {
-    for (size_t at = 0; at < size - 8; at += 8) {
-      if (LowerWord(text, at) != Word(lower, at)) return false;
-    }
-    return LowerWord(text, size - 8) == Word(lower, size - 8);
-  }
-  for (size_t i = 0; i < size; ++i) {
-    if (Lower(text[i]) != lower[i]) return false;
-  }
-  return true;
-}
 
 }  // namespace
 
@@ -140,14 +173,14 @@ bool EqualsIgnoreCase(std::string_view a, std::string_view b) {
 
 HeaderId ClassifyHeader(std::string_view name) {
   if (name.empty()) return HeaderId::kOther;
-  if (name.size() >= kOurPrefix.size() && (name[0] == 'x' || name[0] == 'X') &&
-      IsInLowerCase(name.substr(0, kOurPrefix.size()), kOurPrefix)) {
+  if (name.size() >= kOurPrefix.size() && (name[0] | 0x20) == 'x' &&
+      EqualsIgnoreCase(name.substr(0, kOurPrefix.size()), kOurPrefix)) {
     return HeaderId::kXOutrigger;
   }
   if (name.size() > kMaxNameLength) return HeaderId::kOther;
-  for (size_t slot = Slot(name); kTable[slot] != 0; slot = (slot + 1) % kSlots) {
-    const Known& known = kKnown[kTable[slot] - 1];
-    if (known.name.size() == name.size() && IsInLowerCase(name, known.name)) return known.id;
+  for (size_t slot = Slot(name); kTable.slots[slot] != 0; slot = (slot + 1) % kSlots) {
+    const Entry& entry = kTable.entries[kTable.slots[slot] - 1];
+    if (entry.size == name.size() && IsName(name, entry)) return entry.id;
   }
   return HeaderId::kOther;
 }
@@ -168,6 +201,8 @@ bool ListContainsToken(std::string_view list, std::string_view token) {
   }
   return false;
 }
+
+void HeaderList::Grow() { fields_.reserve(std::max(kUsualFields, 2 * fields_.size())); }
 
 const HeaderField* HeaderList::Find(HeaderId id) const {
   if (!ids_.Contains(id)) return nullptr;

@@ -122,9 +122,11 @@ class HeaderList {
     Add(HeaderField{name, value, ClassifyHeader(name)});
   }
   void Add(const HeaderField& field) {
-    // Room for most heads at once, in a block that the pool keeps.
-    if (fields_.capacity() == 0) fields_.reserve(kUsualFields);
+    if (fields_.size() == fields_.capacity()) [[unlikely]] {
+      Grow();
+    }
     fields_.push_back(field);
+    if (ids_.Contains(field.id)) repeated_ids_.Add(field.id);
     ids_.Add(field.id);
   }
 
@@ -136,6 +138,8 @@ class HeaderList {
   bool Has(HeaderId id) const { return Find(id) != nullptr; }
   // The ids of the fields, and perhaps of some that were removed.
   HeaderIdSet ids() const { return ids_; }
+  // The ids that more than one field had, and perhaps of some that were removed.
+  HeaderIdSet repeated_ids() const { return repeated_ids_; }
 
   // Removes every field of that id or name.
   void Remove(HeaderId id);
@@ -155,14 +159,18 @@ class HeaderList {
   bool empty() const { return fields_.empty(); }
   void Clear() {
     fields_.clear();
-    ids_ = {};
+    ids_ = repeated_ids_ = {};
   }
 
  private:
+  // Room for most heads at once, in a block that the pool keeps.
+  void Grow();
+
   static constexpr size_t kUsualFields = 24;
 
   Fields fields_;
   HeaderIdSet ids_;
+  HeaderIdSet repeated_ids_;
 };
 
 }  // namespace outrigger::http

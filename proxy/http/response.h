@@ -14,6 +14,7 @@
 #pragma once
 
 #include <cstdint>
+#include <cstdlib>
 #include <memory>
 #include <optional>
 #include <string_view>
@@ -21,6 +22,7 @@
 
 #include "proxy/base/pooled.h"
 #include "proxy/http/body.h"
+#include "proxy/http/failure.h"
 #include "proxy/http/headers.h"
 #include "proxy/http/reason.h"
 #include "proxy/http/stream_state.h"
@@ -91,7 +93,46 @@ class Response {
   std::unique_ptr<Lease> leases_;
 };
 
-// What the chain returns for a request.
-using Result = Expected<Response, Failure>;
+// What the chain returns for a request: a response or the reason why there is none. Every filter
+// hands it on, so it is a pointer to the one or the other in pooled memory, and moving it is cheap.
+class [[nodiscard]] Result {
+ public:
+  // Implicit, so that a filter can `co_return response;` or `co_return failure;`.
+  Result(Response response)  // NOLINT
+      : response_(std::make_unique<Boxed<Response>>(std::move(response))) {}
+  Result(const Failure& failure)  // NOLINT
+      : failure_(std::make_unique<Boxed<Failure>>(failure)) {}
+
+  bool ok() const { return response_ != nullptr; }
+
+  // REQUIRES: ok().
+  Response& value() & { return Checked(response_); }
+  const Response& value() const& { return Checked(response_); }
+  Response&& value() && { return std::move(Checked(response_)); }
+  Response* operator->() { return &value(); }
+  const Response* operator->() const { return &value(); }
+  Response& operator*() & { return value(); }
+  const Response& operator*() const& { return value(); }
+
+  // REQUIRES: !ok().
+  Failure& error() & { return Checked(failure_); }
+  const Failure& error() const& { return Checked(failure_); }
+
+ private:
+  template <class T>
+  struct Boxed : Pooled {
+    explicit Boxed(T of) : value(std::move(of)) {}
+    T value;
+  };
+
+  template <class T>
+  static T& Checked(const std::unique_ptr<Boxed<T>>& box) {
+    if (box == nullptr) std::abort();
+    return box->value;
+  }
+
+  std::unique_ptr<Boxed<Response>> response_;
+  std::unique_ptr<Boxed<Failure>> failure_;
+};
 
 }  // namespace outrigger::http

@@ -2,11 +2,17 @@
 
 #pragma once
 
+#include <algorithm>
 #include <array>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <string_view>
+
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
 
 namespace outrigger::http1 {
 
@@ -55,57 +61,84 @@ inline bool AllAre(std::string_view text, uint8_t char_class) {
 
 inline bool IsToken(std::string_view text) { return !text.empty() && AllAre(text, kTokenChar); }
 
-// High bits mark the bytes of `word` that are control characters, and tabs; a high bit behind such
-// a byte may be wrong.
-inline uint64_t ControlMarks(const char* at) {
-  constexpr uint64_t kOnes = 0x0101010101010101;
-  uint64_t word;
-  std::memcpy(&word, at, sizeof(word));
-  const uint64_t del = word ^ (kOnes * 0x7F);
-  return ((word - kOnes * 0x20) & ~word) | ((del - kOnes) & ~del);
-}
-
-// Sixteen bytes at once: SSE2 on x86-64, NEON on AArch64, plain code elsewhere.
+// Sixteen bytes at once: SSE2 on x86-64, NEON on AArch64, plain code elsewhere. Comparisons set all
+// bits of a byte or none.
 using Bytes16 [[gnu::vector_size(16)]] = uint8_t;
 
-// All bits of the bytes that are control characters but the tab.
-inline Bytes16 ControlBytes(const char* at) {
+inline Bytes16 Load16(const char* at) {
   Bytes16 bytes;
   std::memcpy(&bytes, at, sizeof(bytes));
-  return reinterpret_cast<Bytes16>(((bytes < 0x20) & (bytes != '\t')) | (bytes == 0x7F));
+  return bytes;
 }
 
-inline bool HasAny(Bytes16 marks) {
+// One bit for each byte, the first in bit 0. REQUIRES: all bits of a byte are the same.
+inline uint32_t BitsOf(Bytes16 marks) {
+#if defined(__SSE2__)
+  return static_cast<uint32_t>(_mm_movemask_epi8(reinterpret_cast<__m128i>(marks)));
+#else
   uint64_t halves[2];
   std::memcpy(halves, &marks, sizeof(marks));
-  return (halves[0] | halves[1]) != 0;
+  const auto bits = [](uint64_t half) {
+    return static_cast<uint32_t>(((half & 0x8040201008040201) * 0x0101010101010101) >> 56);
+  };
+  return bits(halves[0]) | bits(halves[1]) << 8;
+#endif
 }
 
-// Whether `text` may stand as a field's value: no control character but the tab. Short texts a word
-// at a time; when a word looks bad, its bytes are looked at one by one.
-inline bool IsFieldValue(std::string_view text) {
-  if (text.size() < 8) return AllAre(text, kValueChar);
-  if (text.size() < 16) {
-    const uint64_t marks = ControlMarks(text.data()) | ControlMarks(text.data() + text.size() - 8);
-    return (marks & 0x8080808080808080) == 0 || AllAre(text, kValueChar);
-  }
-  const char* const last = text.data() + text.size() - 16;
-  Bytes16 marks = ControlBytes(last);
-  for (const char* at = text.data(); at < last; at += 16) marks |= ControlBytes(at);
-  return !HasAny(marks);
+inline Bytes16 MarkControls(Bytes16 bytes) {
+  return reinterpret_cast<Bytes16>((bytes < 0x20) | (bytes == 0x7F));
 }
+
+// The first byte of `text` that `mark` marks, or its size. Reads nothing outside of `around`, which
+// holds `text`.
+template <class Mark>
+inline size_t FindMarked(std::string_view around, std::string_view text, Mark mark) {
+  const char* const begin = text.data();
+  const char* const end = begin + text.size();
+  const char* at = begin;
+  for (; end - at >= 16; at += 16) {
+    const uint32_t bits = BitsOf(mark(Load16(at)));
+    if (bits != 0)
+      return static_cast<size_t>(at - begin) + static_cast<size_t>(std::countr_zero(bits));
+  }
+  if (at == end) return text.size();
+  const auto left = static_cast<unsigned>(end - at);
+  uint32_t bits = 0;
+  if (around.data() + around.size() - at >= 16) {
+    bits = BitsOf(mark(Load16(at)));
+  } else if (end - around.data() >= 16) {
+    bits = BitsOf(mark(Load16(end - 16))) >> (16 - left);
+  } else {
+    char copy[16] = {};
+    std::memcpy(copy, at, left);
+    bits = BitsOf(mark(Load16(copy)));
+  }
+  const auto offset = static_cast<unsigned>(std::countr_zero(bits | 0x10000));
+  return static_cast<size_t>(at - begin) + std::min(offset, left);
+}
+
+// Where the first control character but the tab stands in `text`, or its size.
+inline size_t FindControl(std::string_view around, std::string_view text) {
+  return FindMarked(around, text, [](Bytes16 bytes) {
+    return MarkControls(bytes) & reinterpret_cast<Bytes16>(bytes != '\t');
+  });
+}
+
+// Whether `text` may stand as a field's value.
+inline bool IsFieldValue(std::string_view text) { return FindControl(text, text) == text.size(); }
 
 // How many control characters `text` has, tabs included.
 inline size_t CountControls(std::string_view text) {
   size_t count = 0;
   while (text.size() >= 16) {
     // A byte-wide counter in each lane holds 255 rounds.
+    const size_t rounds = std::min<size_t>(text.size() / 16, 255);
+    const char* at = text.data();
     Bytes16 lanes = {};
-    for (int round = 0; round < 255 && text.size() >= 16; ++round, text.remove_prefix(16)) {
-      Bytes16 bytes;
-      std::memcpy(&bytes, text.data(), sizeof(bytes));
-      lanes -= reinterpret_cast<Bytes16>((bytes < 0x20) | (bytes == 0x7F));
+    for (const char* const end = at + 16 * rounds; at != end; at += 16) {
+      lanes -= MarkControls(Load16(at));
     }
+    text.remove_prefix(16 * rounds);
     uint64_t halves[2];
     std::memcpy(halves, &lanes, sizeof(lanes));
     for (uint64_t half : halves) {
@@ -114,8 +147,10 @@ inline size_t CountControls(std::string_view text) {
       count += (((half & kEven) + ((half >> 8) & kEven)) * 0x0001000100010001) >> 48;
     }
   }
-  for (char c : text) count += c != '\t' && Is(c, kValueChar) ? 0 : 1;
-  return count;
+  char rest[16];
+  std::memset(rest, ' ', sizeof(rest));
+  if (!text.empty()) std::memcpy(rest, text.data(), text.size());
+  return count + static_cast<size_t>(std::popcount(BitsOf(MarkControls(Load16(rest)))));
 }
 
 }  // namespace outrigger::http1

@@ -22,24 +22,48 @@ std::string_view NameProblem(std::string_view line) {
   return at == 0 ? "field line begins with white space" : "white space in a field name";
 }
 
+size_t FindColon(std::string_view around, std::string_view line) {
+  return FindMarked(around, line,
+                    [](Bytes16 bytes) { return reinterpret_cast<Bytes16>(bytes == ':'); });
+}
+
+// False when the name is none. Does not look at the value but for the white space around it.
+inline bool SplitField(std::string_view line, size_t colon, http::HeaderField& field) {
+  field.name = line.substr(0, colon);
+  field.value = line.substr(colon + 1);
+  field.id = http::ClassifyHeader(field.name);
+  // Names that are known in full are tokens.
+  const bool is_known =
+      field.id != http::HeaderId::kOther && field.id != http::HeaderId::kXOutrigger;
+  if (!is_known && !IsToken(field.name)) return false;
+  if (!field.value.empty() && field.value.front() == ' ') field.value.remove_prefix(1);
+  if (!field.value.empty() && (IsOws(field.value.front()) || IsOws(field.value.back()))) {
+    field.value = http::TrimOws(field.value);
+  }
+  return true;
+}
+
 }  // namespace
 
 std::string_view ParseFieldLine(std::string_view line, http::HeaderList& fields) {
   const size_t colon = line.find(':');
   if (colon == std::string_view::npos) return NameProblem(line);
-  http::HeaderField field{line.substr(0, colon), line.substr(colon + 1)};
-  field.id = http::ClassifyHeader(field.name);
-  // Names that are known in full are tokens.
-  const bool is_known =
-      field.id != http::HeaderId::kOther && field.id != http::HeaderId::kXOutrigger;
-  if (!is_known && !IsToken(field.name)) return NameProblem(line);
-  if (!field.value.empty() && field.value.front() == ' ') field.value.remove_prefix(1);
-  if (!field.value.empty() && (IsOws(field.value.front()) || IsOws(field.value.back()))) {
-    field.value = http::TrimOws(field.value);
-  }
+  http::HeaderField field;
+  if (!SplitField(line, colon, field)) return NameProblem(line);
   if (!IsFieldValue(field.value)) return "control character in a field value";
   fields.Add(field);
   return {};
+}
+
+size_t TakeFieldLine(std::string_view buffer, std::string_view text, http::HeaderList& fields) {
+  const size_t end = FindControl(buffer, text);
+  if (text.size() - end < 2 || text[end] != '\r' || text[end + 1] != '\n') return 0;
+  const std::string_view line = text.substr(0, end);
+  const size_t colon = FindColon(buffer, line);
+  http::HeaderField field;
+  if (colon == line.size() || !SplitField(line, colon, field)) return 0;
+  fields.Add(field);
+  return end + 2;
 }
 
 }  // namespace outrigger::http1

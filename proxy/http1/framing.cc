@@ -40,8 +40,13 @@ void ForEachToken(std::string_view list, Visit visit) {
   }
 }
 
+constexpr http::HeaderIdSet kControlIds(HeaderId::kContentLength, HeaderId::kTransferEncoding,
+                                        HeaderId::kUpgrade, HeaderId::kExpect,
+                                        HeaderId::kConnection);
+
 ControlFields Collect(const HeaderList& headers) {
   ControlFields out;
+  if (!headers.ids().Intersects(kControlIds)) return out;
   bool has_upgrade = false;
   bool has_many_upgrades = false;
   for (const HeaderField& field : headers) {

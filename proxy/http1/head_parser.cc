@@ -138,12 +138,10 @@ HeadResult ParseRequestLine(std::string_view line, const HeadLimits& limits, Req
 // RFC 9112, 3.2: exactly one Host in HTTP/1.1. One that disagrees with an absolute target would be
 // ignored by some and obeyed by others, so it is refused rather than replaced.
 HeadResult CheckHost(RequestHead& head, const HeaderList& headers) {
-  const http::HeaderField* host = nullptr;
-  for (const http::HeaderField& field : headers) {
-    if (field.id != HeaderId::kHost) continue;
-    if (host != nullptr) return Error(Reason::kBadRequest, "more than one Host");
-    host = &field;
+  if (headers.repeated_ids().Contains(HeaderId::kHost)) {
+    return Error(Reason::kBadRequest, "more than one Host");
   }
+  const http::HeaderField* const host = headers.Find(HeaderId::kHost);
   if (host == nullptr) {
     if (head.minor_version == 0) return {};
     return Error(Reason::kBadRequest, "no Host");
@@ -242,6 +240,15 @@ HeadResult ParseLines(std::string_view buffer, HeadProgress& progress, const Hea
       const bool may_be_empty = Rules::kAllowsEmptyLine && !progress.has_empty_line;
       if (!Is(text[start], kTokenChar) && !(may_be_empty && text[start] == '\r')) {
         return Error(Rules::kSyntax, "message begins with a character that no start line has");
+      }
+    }
+    // The usual line, in one pass; whatever this does not take is looked at below.
+    if (progress.has_start_line && progress.scanned <= start &&
+        progress.fields < limits.max_fields) {
+      if (const size_t taken = TakeFieldLine(text, text.substr(start), headers); taken > 0) {
+        ++progress.fields;
+        progress.line_start = progress.scanned = start + taken;
+        continue;
       }
     }
     const size_t from = std::max(start, progress.scanned);

@@ -17,6 +17,28 @@ constexpr size_t kMaxNumberBytes = 20;
 // Host, TE, and the empty line.
 constexpr size_t kOwnFieldsBytes = 256;
 
+// memcpy() for the sizes that names and values have, without a call: two words that may overlap.
+inline void CopyShort(char* to, const char* from, size_t size) {
+  const auto copy = [&]<class Word>(Word first) {
+    Word last;
+    std::memcpy(&first, from, sizeof first);
+    std::memcpy(&last, from + size - sizeof last, sizeof last);
+    std::memcpy(to, &first, sizeof first);
+    std::memcpy(to + size - sizeof last, &last, sizeof last);
+  };
+  if (size > 32) {
+    std::memcpy(to, from, size);
+  } else if (size >= 16) {
+    copy(Bytes16());
+  } else if (size >= 8) {
+    copy(uint64_t());
+  } else if (size >= 4) {
+    copy(uint32_t());
+  } else {
+    for (size_t i = 0; i < size; ++i) to[i] = from[i];
+  }
+}
+
 // Appends to a sink and remembers the first thing that went wrong; commits only a whole head.
 //
 // Values are not looked at one by one: a head in which the only control characters are the line
@@ -30,9 +52,7 @@ class Writer {
     Put(text);
   }
   void EndLine() {
-    if (!HasRoom(2)) return;
-    Put("\r\n");
-    ++lines_;
+    if (HasRoom(2)) PutLineEnd();
   }
   // A field's name and value that were written in pieces, with their line end.
   void Line(std::string_view text) {
@@ -50,10 +70,10 @@ class Writer {
     if (!HasSafeName(field)) result_ = WriteResult::kUnsafe;
     if (!HasRoom(field.name.size() + field.value.size() + 4)) return;
     Put(field.name);
-    Put(": ");
+    std::memcpy(at_, ": ", 2);
+    at_ += 2;
     Put(field.value);
-    Put("\r\n");
-    ++lines_;
+    PutLineEnd();
   }
 
   // The fields of `headers` that `is_forwarded` lets pass. Those that stand behind one another in
@@ -82,7 +102,8 @@ class Writer {
       const std::string_view run(begin, static_cast<size_t>(run_end - begin));
       if (!HasRoom(run.size() + 2)) return;
       Put(run);
-      Put("\r\n");
+      std::memcpy(at_, "\r\n", 2);
+      at_ += 2;
     }
   }
 
@@ -127,8 +148,14 @@ class Writer {
     return false;
   }
   void Put(std::string_view text) {
-    if (!text.empty()) std::memcpy(at_, text.data(), text.size());
+    CopyShort(at_, text.data(), text.size());
     at_ += text.size();
+  }
+
+  void PutLineEnd() {
+    std::memcpy(at_, "\r\n", 2);
+    at_ += 2;
+    ++lines_;
   }
 
   ByteSink& sink_;
@@ -335,11 +362,14 @@ WriteResult WriteResponseHead(ByteSink& sink, int status, std::string_view reaso
                               const HeadOptions& options) {
   Writer out(sink);
   if (status < 100 || status > 599 || !IsFieldValue(reason_phrase)) out.Unsafe();
-  out.Text("HTTP/1.1 ");
-  out.Number(static_cast<uint64_t>(status));
-  out.Text(" ");
-  out.Text(reason_phrase.empty() ? UsualReasonPhrase(status) : reason_phrase);
-  out.EndLine();
+  if (status == 200 && reason_phrase.empty()) {
+    out.Line("HTTP/1.1 200 OK");
+  } else {
+    out.Text("HTTP/1.1 ");
+    out.Number(static_cast<uint64_t>(status));
+    out.Text(" ");
+    out.Line(reason_phrase.empty() ? UsualReasonPhrase(status) : reason_phrase);
+  }
   out.Fields(headers, Forwarding(headers, body, options.skipped));
   if (options.extra != nullptr) {
     for (const HeaderField& field : *options.extra) out.Field(field);
