@@ -35,7 +35,8 @@ class DeadlineEntry : public ListNode {
 
 class DeadlineQueue final : private Timer {
  public:
-  DeadlineQueue(Loop& loop, absl::Duration timeout) : Timer(loop), timeout_(timeout) {}
+  DeadlineQueue(Loop& loop, absl::Duration timeout)
+      : Timer(loop), timeout_(timeout), timeout_nanos_(absl::ToInt64Nanoseconds(timeout)) {}
 
   // Sets the entry's deadline to now plus the timeout, replacing an earlier one. An infinite
   // timeout only cancels.
@@ -48,6 +49,7 @@ class DeadlineQueue final : private Timer {
   void OnTimer() override;
 
   const absl::Duration timeout_;
+  const int64_t timeout_nanos_;  // the same, for every Arm()
   IntrusiveList<DeadlineEntry> entries_;
 };
 

@@ -60,13 +60,24 @@ EventLoop::~EventLoop() {
 
 void EventLoop::Run() {
   thread_.store(std::this_thread::get_id(), std::memory_order_relaxed);
+  is_running_ = true;
   bool more_work = true;  // what was deferred before
   while (!is_stopping_.load(std::memory_order_acquire)) {
+    turn_time_ = MonoTime();
     event_base_loop(base_.get(), more_work ? EVLOOP_ONCE | EVLOOP_NONBLOCK : EVLOOP_ONCE);
     more_work = RunDeferred();
     last_turn_nanos_.store(Now().nanos(), std::memory_order_relaxed);
   }
+  is_running_ = false;
+  turn_time_ = MonoTime();
   is_stopping_.store(false, std::memory_order_release);
+}
+
+// Outside of Run() there are no turns.
+MonoTime EventLoop::ReadTurnTime() const {
+  const MonoTime now = CoarseNow();
+  if (is_running_) turn_time_ = now;
+  return now;
 }
 
 void EventLoop::Stop() {

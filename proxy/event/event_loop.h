@@ -27,7 +27,13 @@ class EventLoop final : public Loop {
   EventLoop();
   ~EventLoop() override;
 
-  MonoTime Now() const override { return CoarseNow(); }
+  // Within a turn always the same: read once when it is first asked for.
+  MonoTime Now() const override {
+    if (turn_time_.nanos() == 0) [[unlikely]] {
+      return ReadTurnTime();
+    }
+    return turn_time_;
+  }
   MonoTime PreciseNow() const override { return outrigger::PreciseNow(); }
   absl::Time WallNow() const override { return absl::Now(); }
 
@@ -64,12 +70,15 @@ class EventLoop final : public Loop {
 
   void WakeAt(MonoTime when) override;
   void OnMessages();
+  MonoTime ReadTurnTime() const;
 
   std::unique_ptr<event_base, BaseDeleter> base_;
   EventPtr timer_event_;
   EventPtr message_event_;
   EventPtr heartbeat_event_;
   int message_fd_ = -1;
+  mutable MonoTime turn_time_;  // zero: not read yet in this turn
+  bool is_running_ = false;
   std::atomic<bool> is_stopping_{false};
   std::atomic<std::thread::id> thread_{std::this_thread::get_id()};
   std::atomic<int64_t> last_turn_nanos_{0};
