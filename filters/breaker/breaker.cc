@@ -35,9 +35,9 @@ void Permit::RecordLateFailure(MonoTime now) {
   std::exchange(breaker_, nullptr)->Report(transition);
 }
 
-void Permit::Abandon() {
+void Permit::GiveUp() {
   const std::shared_ptr<Breaker> breaker = std::exchange(breaker_, nullptr);
-  if (breaker == nullptr || judged_ || !ticket_.is_probe) return;
+  if (judged_ || !ticket_.is_probe) return;
   const std::lock_guard lock(breaker->mutex_);
   breaker->core_.Abandon(ticket_);
 }

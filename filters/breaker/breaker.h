@@ -47,7 +47,9 @@ class Permit {
   void Record(Outcome outcome, bool slow, MonoTime now);
   // After a verdict: the stream was cut.
   void RecordLateFailure(MonoTime now);
-  void Abandon();
+  void Abandon() {
+    if (breaker_ != nullptr) GiveUp();
+  }
 
   bool is_probe() const { return ticket_.is_probe; }
 
@@ -55,6 +57,8 @@ class Permit {
   friend class Breaker;
   Permit(std::shared_ptr<Breaker> breaker, Ticket ticket)
       : breaker_(std::move(breaker)), ticket_(ticket) {}
+
+  void GiveUp();
 
   std::shared_ptr<Breaker> breaker_;
   Ticket ticket_;
