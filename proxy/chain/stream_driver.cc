@@ -183,7 +183,12 @@ Task<void> StreamDriver::Run() {
   response_.emplace(std::move(result).value());
   SendHead();
   while (response_->has_body) {
-    http::ChunkResult chunk = co_await response_->body->Read();
+    std::optional<http::ChunkResult> ready = response_->body->TryRead();
+    if (!ready.has_value()) {
+      http::ChunkResult read = co_await response_->body->Read();
+      ready = std::move(read);
+    }
+    http::ChunkResult& chunk = *ready;
     if (!chunk.ok()) {
       const bool is_stall = chunk.error().reason == Reason::kInterTokenTimeout ||
                             chunk.error().reason == Reason::kTtftTimeout ||

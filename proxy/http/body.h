@@ -41,6 +41,10 @@ class Body : public Pooled {
   // Waits for the next bytes. REQUIRES: neither the last chunk nor a failure was returned yet.
   virtual Task<ChunkResult> Read() = 0;
 
+  // What Read() would return, if that is known without waiting; spares the usual small body a
+  // coroutine. Nothing: ask Read().
+  virtual std::optional<ChunkResult> TryRead() { return std::nullopt; }
+
   // The whole rest of the body when it is in memory already, so that it can be sent together with
   // the head; consumes nothing. Valid until the next Read().
   virtual std::optional<std::string_view> Peek() const { return std::nullopt; }

@@ -242,18 +242,22 @@ std::string_view ClientConnection::Take() {
   return {};
 }
 
+std::optional<ChunkResult> ClientConnection::TryReadBody() {
+  const std::string_view data = Take();
+  if (!data.empty() || is_body_done_) return Chunk{data, is_body_done_};
+  if (has_protocol_error_) return BodyFailure(Reason::kUpstreamProtocol);
+  if (!is_ended_) return std::nullopt;
+  if (framing_.body.kind == BodyKind::kUntilClose && !is_broken_) {
+    is_body_done_ = true;
+    return Chunk{{}, true};
+  }
+  return BodyFailure(Reason::kUpstreamReset);
+}
+
 Task<ChunkResult> ClientConnection::ReadBody() {
   for (;;) {
-    const std::string_view data = Take();
-    if (!data.empty() || is_body_done_) co_return Chunk{data, is_body_done_};
-    if (has_protocol_error_) co_return BodyFailure(Reason::kUpstreamProtocol);
-    if (is_ended_) {
-      if (framing_.body.kind == BodyKind::kUntilClose && !is_broken_) {
-        is_body_done_ = true;
-        co_return Chunk{{}, true};
-      }
-      co_return BodyFailure(Reason::kUpstreamReset);
-    }
+    const std::optional<ChunkResult> ready = TryReadBody();
+    if (ready.has_value()) co_return *ready;
     socket_.ResumeReading();
     co_await readable_.Wait();
   }

@@ -14,6 +14,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "proxy/base/expected.h"
@@ -67,6 +68,8 @@ class ClientConnection final : public net::SocketHandler, public Deletable, priv
   Task<Expected<Head, http::Failure>> ReadHead(http::HeaderList& headers,
                                                http::InformationalSink* sink);
   Task<http::ChunkResult> ReadBody();
+  // The same when it need not wait.
+  std::optional<http::ChunkResult> TryReadBody();
   const http::HeaderList* trailers() const;
   // Notified by `100 Continue` and by the final head.
   Signal& continued() { return continued_; }

@@ -45,20 +45,21 @@ class UpstreamTimes final : public upstream::RouterObserver {
   UpstreamTimes(metrics::WorkerMetrics& metrics, const metrics::UpstreamMetrics& ids)
       : metrics_(metrics), ids_(ids) {}
 
-  void OnConnected(absl::Duration took) override {
-    metrics_.ObserveNanos(ids_.Duration(metrics::UpstreamPhase::kConnect),
-                          absl::ToInt64Nanoseconds(took));
+  void OnConnected(MonoTime started, MonoTime now) override {
+    Observe(metrics::UpstreamPhase::kConnect, started, now);
   }
-  void OnHead(absl::Duration since_start) override {
-    metrics_.ObserveNanos(ids_.Duration(metrics::UpstreamPhase::kHead),
-                          absl::ToInt64Nanoseconds(since_start));
+  void OnHead(MonoTime started, MonoTime now) override {
+    Observe(metrics::UpstreamPhase::kHead, started, now);
   }
-  void OnEnd(absl::Duration since_start) override {
-    metrics_.ObserveNanos(ids_.Duration(metrics::UpstreamPhase::kTotal),
-                          absl::ToInt64Nanoseconds(since_start));
+  void OnEnd(MonoTime started, MonoTime now) override {
+    Observe(metrics::UpstreamPhase::kTotal, started, now);
   }
 
  private:
+  void Observe(metrics::UpstreamPhase phase, MonoTime started, MonoTime now) {
+    metrics_.ObserveNanos(ids_.Duration(phase), now.nanos() - started.nanos());
+  }
+
   metrics::WorkerMetrics& metrics_;
   const metrics::UpstreamMetrics& ids_;
 };
@@ -157,11 +158,12 @@ Worker::Worker(int index, const ProcessParts& process, std::shared_ptr<const con
                                 .log = log_,
                                 .shared = process_.shared,
                                 .executions = executions_,
-                                .new_router = [this](const std::string& upstream) {
-                                  return std::make_unique<upstream::Router>(
-                                      loop_, *upstreams_.at(upstream),
-                                      router_observers_.at(upstream).get(), process_.via_name);
-                                },
+                                .new_router =
+                                    [this](const std::string& upstream) {
+                                      return std::make_unique<upstream::Router>(
+                                          loop_, *upstreams_.at(upstream),
+                                          router_observers_.at(upstream).get(), process_.via_name);
+                                    },
                                 .refused_tenants = &refused_tenants_};
   snapshot_ = BuildChains(config, parts);
   for (size_t i = 0; i < config->listeners.size(); ++i) {

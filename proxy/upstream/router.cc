@@ -32,9 +32,22 @@ constexpr absl::Duration kContinueWait = absl::Seconds(1);
 // empty one.
 constexpr std::string_view kNamelessHost = "localhost";
 
-// What an attempt holds: the connection, and the pump of a body that is still being sent. The pump
-// goes first.
-struct Exchange : Pooled {
+}  // namespace
+
+// What an attempt holds: the connection, and the pump of a body that is still being sent. Once the
+// head has come it is the response's body, and also without a body what the head's views live by.
+class Exchange final : public http::Body {
+ public:
+  // The pump goes first.
+  ~Exchange() override {
+    pump.Reset();
+    if (observer != nullptr) observer->OnEnd(started, loop->PreciseNow());
+  }
+
+  std::optional<ChunkResult> TryRead() override { return lease.connection().TryReadBody(); }
+  Task<ChunkResult> Read() override { return lease.connection().ReadBody(); }
+  const http::HeaderList* trailers() const override { return lease.connection().trailers(); }
+
   ConnectionLease lease;
   Task<void> pump;
   std::optional<Failure> pump_failure;
@@ -42,25 +55,9 @@ struct Exchange : Pooled {
   RouterObserver* observer = nullptr;
   const EventLoop* loop = nullptr;
   MonoTime started;
-
-  ~Exchange() {
-    pump.Reset();
-    if (observer != nullptr) observer->OnEnd(loop->PreciseNow() - started);
-  }
 };
 
-class ResponseBody final : public http::Body {
- public:
-  explicit ResponseBody(std::unique_ptr<Exchange> exchange) : exchange_(std::move(exchange)) {}
-
-  Task<ChunkResult> Read() override { return exchange_->lease.connection().ReadBody(); }
-  const http::HeaderList* trailers() const override {
-    return exchange_->lease.connection().trailers();
-  }
-
- private:
-  std::unique_ptr<Exchange> exchange_;
-};
+namespace {
 
 BodyFraming FramingOf(const Request& request) {
   if (request.body == nullptr) {
@@ -126,47 +123,63 @@ Task<void> PumpBody(EventLoop& loop, Request& request, Exchange& exchange, BodyK
 
 Task<Result> Router::Call(Request& request, chain::Next) {
   ++request.record.attempts;
-  Result result = co_await Attempt(request, request.needs_new_connection);
-  const bool may_run_twice = request.effects != http::Effects::kUnsafe;
-  if (!result.ok() && result.error().on_reused_connection && may_run_twice &&
-      (request.body == nullptr || request.body->Peek().has_value())) {
-    Result second = co_await Attempt(request, true);
-    co_return second;
+  Upstream::Need need{.must_be_new = request.needs_new_connection,
+                      .may_run_twice = request.effects != http::Effects::kUnsafe};
+  for (;;) {
+    request.record.upstream_started = loop_.PreciseNow();
+    request.record.upstream_head = MonoTime();
+    request.record.upstream_status = 0;
+    auto exchange = std::make_unique<Exchange>();
+    std::optional<ConnectionLease> kept = upstream_.TryReuse(need);
+    if (kept.has_value()) {
+      exchange->lease = std::move(*kept);
+    } else {
+      Expected<ConnectionLease, Failure> made = co_await upstream_.Connect(need);
+      if (!made.ok()) co_return made.error();
+      exchange->lease = std::move(made).value();
+    }
+    exchange->observer = observer_;
+    exchange->loop = &loop_;
+    exchange->started = request.record.upstream_started;
+    ClientConnection& connection = exchange->lease.connection();
+    if (observer_ != nullptr && connection.exchanges() == 0) {
+      observer_->OnConnected(exchange->started, loop_.PreciseNow());
+    }
+
+    // Not before there is a connection: what could not be sent leaves no mark (B0.1).
+    while (!request.dispatch_hooks.empty()) {
+      http::DispatchHook& hook = request.dispatch_hooks.front();
+      hook.Unlink();
+      std::optional<Failure> refused = co_await hook.BeforeDispatch(request);
+      if (refused.has_value()) co_return *refused;
+    }
+    const std::optional<Failure> unsent = Send(request, *exchange);
+    if (unsent.has_value()) co_return *unsent;
+
+    Response response;
+    Expected<ClientConnection::Head, Failure> head =
+        co_await connection.ReadHead(response.headers, request.informational);
+    if (exchange->pump_failure.has_value()) {
+      Failure failure = *exchange->pump_failure;
+      failure.executed = Executed::kMaybe;
+      co_return failure;
+    }
+    if (head.ok()) {
+      ObserveHead(request, *head, *exchange, response);
+      response.body = std::move(exchange);
+      co_return response;
+    }
+    const bool is_whole = request.body == nullptr || request.body->Peek().has_value();
+    if (!head.error().on_reused_connection || !need.may_run_twice || !is_whole) {
+      co_return head.error();
+    }
+    // Free, and once: a new connection cannot fail for this reason.
+    need.must_be_new = true;
   }
-  co_return result;
 }
 
-Task<Result> Router::Attempt(Request& request, bool must_be_new) {
-  request.record.upstream_started = loop_.PreciseNow();
-  request.record.upstream_head = MonoTime();
-  request.record.upstream_status = 0;
-  const Upstream::Need need{.must_be_new = must_be_new,
-                            .may_run_twice = request.effects != http::Effects::kUnsafe};
-  auto exchange = std::make_unique<Exchange>();
-  std::optional<ConnectionLease> kept = upstream_.TryReuse(need);
-  if (kept.has_value()) {
-    exchange->lease = std::move(*kept);
-  } else {
-    Expected<ConnectionLease, Failure> made = co_await upstream_.Connect(need);
-    if (!made.ok()) co_return made.error();
-    exchange->lease = std::move(made).value();
-  }
-  ClientConnection& connection = exchange->lease.connection();
-  exchange->observer = observer_;
-  exchange->loop = &loop_;
-  exchange->started = request.record.upstream_started;
-  if (observer_ != nullptr && connection.exchanges() == 0) {
-    observer_->OnConnected(loop_.PreciseNow() - request.record.upstream_started);
-  }
-
-  // Not before there is a connection: what could not be sent leaves no mark (B0.1).
-  while (!request.dispatch_hooks.empty()) {
-    http::DispatchHook& hook = request.dispatch_hooks.front();
-    hook.Unlink();
-    std::optional<Failure> refused = co_await hook.BeforeDispatch(request);
-    if (refused.has_value()) co_return *refused;
-  }
-
+std::optional<Failure> Router::Send(Request& request, Exchange& exchange) {
+  ClientConnection& connection = exchange.lease.connection();
   connection.StartExchange(request.method);
   const BodyFraming framing = FramingOf(request);
   const std::optional<std::string_view> whole =
@@ -187,7 +200,7 @@ Task<Result> Router::Attempt(Request& request, bool must_be_new) {
   http1::ByteSink sink{at, at + room};
   if (http1::WriteRequestHead(sink, line, request.headers, framing, options) !=
       http1::WriteResult::kOk) {
-    co_return Failure{.reason = Reason::kBadRequest};
+    return Failure{.reason = Reason::kBadRequest};
   }
   connection.output().Commit(static_cast<size_t>(sink.at - at));
   request.was_dispatched = true;
@@ -198,41 +211,32 @@ Task<Result> Router::Attempt(Request& request, bool must_be_new) {
   } else {
     connection.Send({});
     request.record.request_bytes = 0;
-    exchange->pump = PumpBody(loop_, request, *exchange, framing.kind, waits_for_continue);
-    exchange->pump.Start();
+    exchange.pump = PumpBody(loop_, request, exchange, framing.kind, waits_for_continue);
+    exchange.pump.Start();
   }
+  return std::nullopt;
+}
 
-  Response response;
-  Expected<ClientConnection::Head, Failure> head =
-      co_await connection.ReadHead(response.headers, request.informational);
-  if (exchange->pump_failure.has_value()) {
-    Failure failure = *exchange->pump_failure;
-    failure.executed = Executed::kMaybe;
-    co_return failure;
-  }
-  if (!head.ok()) co_return head.error();
-  request.record.upstream_head = loop_.PreciseNow();
-  request.record.upstream_status = head->status;
-  if (observer_ != nullptr) {
-    observer_->OnHead(request.record.upstream_head - request.record.upstream_started);
-  }
-  upstream_.shared().last_byte_nanos.store(request.record.upstream_head.nanos(),
-                                           std::memory_order_relaxed);
+void Router::ObserveHead(Request& request, const ClientConnection::Head& head,
+                         const Exchange& exchange, Response& response) {
+  const MonoTime now = loop_.PreciseNow();
+  request.record.upstream_head = now;
+  request.record.upstream_status = head.status;
+  if (observer_ != nullptr) observer_->OnHead(exchange.started, now);
+  upstream_.shared().last_byte_nanos.store(now.nanos(), std::memory_order_relaxed);
   if (const http::HeaderField* keep_alive = response.headers.Find(HeaderId::kKeepAlive)) {
-    exchange->lease.endpoint().idle_limit().OnKeepAliveHeader(keep_alive->value);
+    exchange.lease.endpoint().idle_limit().OnKeepAliveHeader(keep_alive->value);
   }
   StripResponseHeaders(response.headers);
-  response.status = head->status;
-  response.is_framed = head->framing.body.kind != BodyKind::kUntilClose;
-  if (head->framing.body.kind == BodyKind::kLength) {
-    response.body_length = head->framing.body.length;
-  } else if (!head->framing.body.has_body()) {
-    response.body_length = head->framing.declared_length;
+  response.status = head.status;
+  const BodyFraming& body = head.framing.body;
+  response.has_body = body.has_body();
+  response.is_framed = body.kind != BodyKind::kUntilClose;
+  if (body.kind == BodyKind::kLength) {
+    response.body_length = body.length;
+  } else if (!body.has_body()) {
+    response.body_length = head.framing.declared_length;
   }
-  // Also without a body: the head's views live as long as the connection is held.
-  response.body = std::make_unique<ResponseBody>(std::move(exchange));
-  response.has_body = head->framing.body.has_body();
-  co_return response;
 }
 
 }  // namespace outrigger::upstream

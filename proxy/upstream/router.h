@@ -12,6 +12,7 @@
 
 #pragma once
 
+#include <optional>
 #include <string_view>
 
 #include "proxy/chain/filter.h"
@@ -23,11 +24,13 @@ namespace outrigger::upstream {
 class RouterObserver {
  public:
   virtual ~RouterObserver() = default;
-  virtual void OnConnected(absl::Duration /*took*/) {}
-  virtual void OnHead(absl::Duration /*since_start*/) {}
+  virtual void OnConnected(MonoTime /*started*/, MonoTime /*now*/) {}
+  virtual void OnHead(MonoTime /*started*/, MonoTime /*now*/) {}
   // Of an attempt that had a connection: its answer was read, it failed, or it was given up.
-  virtual void OnEnd(absl::Duration /*since_start*/) {}
+  virtual void OnEnd(MonoTime /*started*/, MonoTime /*now*/) {}
 };
+
+class Exchange;
 
 class Router final : public chain::Filter {
  public:
@@ -38,7 +41,12 @@ class Router final : public chain::Filter {
   Task<http::Result> Call(http::Request& request, chain::Next next) override;
 
  private:
-  Task<http::Result> Attempt(http::Request& request, bool must_be_new);
+  // Writes the head and what is in memory of the body; starts the pump of the rest. A failure says
+  // why nothing could be sent.
+  std::optional<http::Failure> Send(http::Request& request, Exchange& exchange);
+  // What is known when the head has come.
+  void ObserveHead(http::Request& request, const http1::ClientConnection::Head& head,
+                   const Exchange& exchange, http::Response& response);
 
   EventLoop& loop_;
   Upstream& upstream_;
