@@ -18,7 +18,8 @@ namespace outrigger {
 
 class MemoryBudget {
  public:
-  explicit MemoryBudget(size_t limit_bytes) : limit_bytes_(limit_bytes) {}
+  explicit MemoryBudget(size_t limit_bytes)
+      : limit_bytes_(limit_bytes), no_buffering_(Percent(80)), no_requests_(Percent(95)) {}
   MemoryBudget(const MemoryBudget&) = delete;
   MemoryBudget& operator=(const MemoryBudget&) = delete;
 
@@ -30,8 +31,8 @@ class MemoryBudget {
   size_t used_bytes() const { return used_bytes_.load(std::memory_order_relaxed); }
   size_t limit_bytes() const { return limit_bytes_; }
   // LM-8: above 80 % nothing new is buffered, above 95 % new requests are refused.
-  bool refuses_buffering() const { return used_bytes() > Percent(80); }
-  bool refuses_requests() const { return used_bytes() > Percent(95); }
+  bool refuses_buffering() const { return used_bytes() > no_buffering_; }
+  bool refuses_requests() const { return used_bytes() > no_requests_; }
 
  private:
   // Exact, and without overflow for any limit.
@@ -40,6 +41,9 @@ class MemoryBudget {
   }
 
   const size_t limit_bytes_;
+  // Above these.
+  const size_t no_buffering_;
+  const size_t no_requests_;
   std::atomic<size_t> used_bytes_{0};
 };
 

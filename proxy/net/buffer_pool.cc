@@ -43,6 +43,7 @@ Block BufferPool::Take(BlockSize size) {
   if (!free.empty()) {
     data = free.back();
     free.pop_back();
+    free_bytes_ -= Bytes(size);
   } else {
     data = static_cast<char*>(std::malloc(Bytes(size)));
     if (data == nullptr) std::abort();
@@ -52,20 +53,14 @@ Block BufferPool::Take(BlockSize size) {
   return Block(this, data, size);
 }
 
-size_t BufferPool::free_bytes() const {
-  size_t bytes = 0;
-  for (BlockSize size : {BlockSize::kSmall, BlockSize::kLarge}) {
-    bytes += free_[static_cast<size_t>(size)].size() * Bytes(size);
-  }
-  return bytes;
-}
-
 void BufferPool::Return(char* data, BlockSize size) {
   --lent_blocks_;
   std::vector<char*>& free = free_[static_cast<size_t>(size)];
-  const bool is_small_share = (free_bytes() + Bytes(size)) <= budget_.limit_bytes() / kMaxFreeShare;
+  const size_t free_bytes = free_bytes_ + Bytes(size);
+  const bool is_small_share = free_bytes <= budget_.limit_bytes() / kMaxFreeShare;
   if (free.size() < kMaxFree[static_cast<size_t>(size)] && is_small_share) {
     free.push_back(data);
+    free_bytes_ = free_bytes;
     return;
   }
   std::free(data);

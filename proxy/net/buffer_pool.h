@@ -74,10 +74,10 @@ class BufferPool {
  private:
   friend class Block;
   void Return(char* data, BlockSize size);
-  size_t free_bytes() const;
 
   MemoryBudget& budget_;
   std::vector<char*> free_[2];
+  size_t free_bytes_ = 0;  // of both
   size_t lent_blocks_ = 0;
 };
 
