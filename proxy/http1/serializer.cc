@@ -60,9 +60,18 @@ class Writer {
     EndLine();
   }
 
-  void Number(uint64_t number, int base = 10) {
+  void Number(uint64_t number) {
     char digits[kMaxNumberBytes];
-    const auto end = std::to_chars(digits, digits + sizeof(digits), number, base).ptr;
+    char* at = digits + sizeof(digits);
+    do {
+      *--at = static_cast<char>('0' + number % 10);
+      number /= 10;
+    } while (number != 0);
+    Text({at, static_cast<size_t>(digits + sizeof(digits) - at)});
+  }
+  void HexNumber(uint64_t number) {
+    char digits[kMaxNumberBytes];
+    const auto end = std::to_chars(digits, digits + sizeof(digits), number, 16).ptr;
     Text({digits, static_cast<size_t>(end - digits)});
   }
 
@@ -398,7 +407,7 @@ size_t MaxHeadBytes(std::string_view reason_phrase, const HeaderList& headers,
 WriteResult WriteChunkHeader(ByteSink& sink, uint64_t size) {
   Writer out(sink);
   if (size == 0) out.Unsafe();
-  out.Number(size, 16);
+  out.HexNumber(size);
   out.EndLine();
   return out.Finish();
 }
