@@ -65,10 +65,10 @@ constexpr size_t kSlots = 256;
 
 constexpr char Lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c; }
 
-// A known name and what of it may be written in capitals, with room to be read in words.
+// A known name, with room to be read in words.
 struct Entry {
   char name[kMaxNameLength + 2] = {};
-  char case_bits[kMaxNameLength + 2] = {};
+  char significant[kMaxNameLength + 2] = {};  // the bits that must agree: not the case
   uint8_t size = 0;
   HeaderId id = HeaderId::kOther;
 };
@@ -99,7 +99,7 @@ constexpr Table BuildTable() {
     entry.id = kKnown[i].id;
     for (size_t at = 0; at < name.size(); ++at) {
       entry.name[at] = name[at];
-      entry.case_bits[at] = name[at] >= 'a' && name[at] <= 'z' ? 0x20 : 0;
+      entry.significant[at] = static_cast<char>(name[at] >= 'a' && name[at] <= 'z' ? ~0x20 : ~0);
     }
   }
   return table;
@@ -118,15 +118,16 @@ T Load(const char* at) {
 template <class T>
 T Differs(std::string_view name, const Entry& entry, size_t at) {
   return static_cast<T>((Load<T>(name.data() + at) ^ Load<T>(entry.name + at)) &
-                        ~Load<T>(entry.case_bits + at));
+                        Load<T>(entry.significant + at));
 }
 
 // REQUIRES: same size. The last word may overlap the one before.
 bool IsName(std::string_view name, const Entry& entry) {
   const size_t size = name.size();
   if (size >= 8) {
-    uint64_t difference = Differs<uint64_t>(name, entry, size - 8);
-    for (size_t at = 0; at < size - 8; at += 8) difference |= Differs<uint64_t>(name, entry, at);
+    uint64_t difference =
+        Differs<uint64_t>(name, entry, 0) | Differs<uint64_t>(name, entry, size - 8);
+    for (size_t at = 8; at + 8 < size; at += 8) difference |= Differs<uint64_t>(name, entry, at);
     return difference == 0;
   }
   if (size >= 4) {
@@ -173,16 +174,15 @@ bool EqualsIgnoreCase(std::string_view a, std::string_view b) {
 
 HeaderId ClassifyHeader(std::string_view name) {
   if (name.empty()) return HeaderId::kOther;
-  if (name.size() >= kOurPrefix.size() && (name[0] | 0x20) == 'x' &&
-      EqualsIgnoreCase(name.substr(0, kOurPrefix.size()), kOurPrefix)) {
-    return HeaderId::kXOutrigger;
+  if (name.size() <= kMaxNameLength) {
+    for (size_t slot = Slot(name); kTable.slots[slot] != 0; slot = (slot + 1) % kSlots) {
+      const Entry& entry = kTable.entries[kTable.slots[slot] - 1];
+      if (entry.size == name.size() && IsName(name, entry)) return entry.id;
+    }
   }
-  if (name.size() > kMaxNameLength) return HeaderId::kOther;
-  for (size_t slot = Slot(name); kTable.slots[slot] != 0; slot = (slot + 1) % kSlots) {
-    const Entry& entry = kTable.entries[kTable.slots[slot] - 1];
-    if (entry.size == name.size() && IsName(name, entry)) return entry.id;
-  }
-  return HeaderId::kOther;
+  const bool is_ours = name.size() >= kOurPrefix.size() && (name[0] | 0x20) == 'x' &&
+                       EqualsIgnoreCase(name.substr(0, kOurPrefix.size()), kOurPrefix);
+  return is_ours ? HeaderId::kXOutrigger : HeaderId::kOther;
 }
 
 std::string_view TrimOws(std::string_view text) {

@@ -40,6 +40,7 @@ bool IsValidLiteral(std::string_view host) {
 }
 
 bool IsValidName(std::string_view host) {
+  if (AllAre(host, kHostChar)) return true;  // no escapes, as nearly always
   for (size_t i = 0; i < host.size(); ++i) {
     if (Is(host[i], kHostChar)) continue;
     if (host[i] != '%' || host.size() - i < 3 || !Is(host[i + 1], kHexChar) ||

@@ -1,6 +1,7 @@
 #include "proxy/http1/field_line.h"
 
 #include <cstddef>
+#include <cstring>
 
 #include "proxy/http1/chars.h"
 
@@ -22,24 +23,20 @@ std::string_view NameProblem(std::string_view line) {
   return at == 0 ? "field line begins with white space" : "white space in a field name";
 }
 
-size_t FindColon(std::string_view around, std::string_view line) {
-  return FindMarked(around, line,
-                    [](Bytes16 bytes) { return reinterpret_cast<Bytes16>(bytes == ':'); });
-}
-
-// False when the name is none. Does not look at the value but for the white space around it.
+// Sets the field's parts; false when its name is none. Does not look at the value but for the white
+// space around it.
 inline bool SplitField(std::string_view line, size_t colon, http::HeaderField& field) {
   field.name = line.substr(0, colon);
-  field.value = line.substr(colon + 1);
   field.id = http::ClassifyHeader(field.name);
   // Names that are known in full are tokens.
   const bool is_known =
       field.id != http::HeaderId::kOther && field.id != http::HeaderId::kXOutrigger;
   if (!is_known && !IsToken(field.name)) return false;
-  if (!field.value.empty() && field.value.front() == ' ') field.value.remove_prefix(1);
-  if (!field.value.empty() && (IsOws(field.value.front()) || IsOws(field.value.back()))) {
-    field.value = http::TrimOws(field.value);
-  }
+  const char* begin = line.data() + colon + 1;
+  const char* const end = line.data() + line.size();
+  if (begin != end && *begin == ' ') ++begin;
+  field.value = {begin, static_cast<size_t>(end - begin)};
+  if (begin != end && (IsOws(*begin) || IsOws(end[-1]))) field.value = http::TrimOws(field.value);
   return true;
 }
 
@@ -57,11 +54,11 @@ std::string_view ParseFieldLine(std::string_view line, http::HeaderList& fields)
 
 size_t TakeFieldLine(std::string_view buffer, std::string_view text, http::HeaderList& fields) {
   const size_t end = FindControl(buffer, text);
-  if (text.size() - end < 2 || text[end] != '\r' || text[end + 1] != '\n') return 0;
-  const std::string_view line = text.substr(0, end);
-  const size_t colon = FindColon(buffer, line);
+  if (text.size() - end < 2 || std::memcmp(text.data() + end, "\r\n", 2) != 0) return 0;
+  const size_t colon = FindMarked(
+      buffer, text, [](Bytes16 bytes) { return reinterpret_cast<Bytes16>(bytes == ':'); });
   http::HeaderField field;
-  if (colon == line.size() || !SplitField(line, colon, field)) return 0;
+  if (colon >= end || !SplitField(text.substr(0, end), colon, field)) return 0;
   fields.Add(field);
   return end + 2;
 }

@@ -62,12 +62,8 @@ class Writer {
 
   void Number(uint64_t number) {
     char digits[kMaxNumberBytes];
-    char* at = digits + sizeof(digits);
-    do {
-      *--at = static_cast<char>('0' + number % 10);
-      number /= 10;
-    } while (number != 0);
-    Text({at, static_cast<size_t>(digits + sizeof(digits) - at)});
+    const auto end = std::to_chars(digits, digits + sizeof(digits), number).ptr;
+    Text({digits, static_cast<size_t>(end - digits)});
   }
   void HexNumber(uint64_t number) {
     char digits[kMaxNumberBytes];
@@ -78,10 +74,13 @@ class Writer {
   void Field(const HeaderField& field) {
     if (!HasSafeName(field)) result_ = WriteResult::kUnsafe;
     if (!HasRoom(field.name.size() + field.value.size() + 4)) return;
-    Put(field.name);
-    std::memcpy(at_, ": ", 2);
-    at_ += 2;
-    Put(field.value);
+    char* at = at_;
+    CopyShort(at, field.name.data(), field.name.size());
+    at += field.name.size();
+    std::memcpy(at, ": ", 2);
+    at += 2;
+    CopyShort(at, field.value.data(), field.value.size());
+    at_ = at + field.value.size();
     PutLineEnd();
   }
 
@@ -137,11 +136,11 @@ class Writer {
   // "Name: value" is what stands in memory.
   static bool HasNormalForm(const HeaderField& field) {
     const char* const name_end = field.name.data() + field.name.size();
-    return field.value.data() == name_end + 2 && name_end[0] == ':' && name_end[1] == ' ';
+    return field.value.data() == name_end + 2 && std::memcmp(name_end, ": ", 2) == 0;
   }
   static bool FollowsDirectly(const HeaderField& field, const HeaderField& next) {
     const char* const value_end = field.value.data() + field.value.size();
-    return next.name.data() == value_end + 2 && value_end[0] == '\r' && value_end[1] == '\n';
+    return next.name.data() == value_end + 2 && std::memcmp(value_end, "\r\n", 2) == 0;
   }
 
   // The slow answer, for heads with tabs in their values.
