@@ -9,6 +9,7 @@
 #include <memory>
 #include <string>
 
+#include "filters/breaker/prober.h"
 #include "filters/idempotency/execution_runtime.h"
 #include "proxy/chain/chain_snapshot.h"
 #include "proxy/chain/shared_state.h"
@@ -31,6 +32,8 @@ struct ChainParts {
   std::function<std::unique_ptr<Filter>(const std::string& upstream)> new_router;
   // Whom rate limits refuse; null: not counted.
   metrics::LabelledCounter* refused_tenants = nullptr;
+  // Asks for breakers whether the service works again; null: another worker does.
+  breaker::Probers* probers = nullptr;
 };
 
 std::shared_ptr<const ChainSnapshot> BuildChains(std::shared_ptr<const config::Config> config,

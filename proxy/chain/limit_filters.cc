@@ -90,6 +90,9 @@ std::unique_ptr<Filter> MakeBreaker(const config::RouteConfig& route, const std:
   }
   std::shared_ptr<breaker::Breaker> of_route =
       parts.shared.breakers().Get(breaker::ScopeId(upstream, route.name), policy, parts.loop.Now());
+  if (parts.probers != nullptr && !policy.probe.path.empty()) {
+    parts.probers->Add(of_route, policy, parts.new_router(upstream));
+  }
   return std::make_unique<breaker::BreakerFilter>(
       breaker::BreakerFilter::Parts{.loop = parts.loop,
                                     .log = parts.log,

@@ -169,6 +169,9 @@ breaker::Policy ToPolicy(const config::BreakerSettings& settings) {
   policy.open_for = settings.open_for;
   policy.max_open_for = settings.max_open_for;
   policy.successes_to_close = static_cast<int>(settings.successes_to_close);
+  if (settings.probe.kind == config::ProbeSettings::Kind::kPath) {
+    policy.probe = {.path = settings.probe.path, .timeout = settings.probe.timeout};
+  }
   policy.throttle_gate = settings.throttle_gate == config::ThrottleGate::kEnabled;
   return policy;
 }

@@ -16,9 +16,13 @@ struct SlowCallSettings {
   double ratio = 0.8;
 };
 
-// How a half-open breaker finds out whether the upstream works again (BR-4): by the request of a
-// caller, the only way there is yet.
+// How a half-open breaker finds out whether the upstream works again (BR-4).
 struct ProbeSettings {
+  enum class Kind { kRequest, kPath };
+  Kind kind = Kind::kRequest;
+  std::string path;                           // of kPath
+  absl::Duration timeout = absl::Seconds(5);  // of kPath
+
   friend bool operator==(const ProbeSettings&, const ProbeSettings&) = default;
 };
 

@@ -241,6 +241,10 @@ class Checker {
 
   void CheckBreaker(const BreakerSettings& settings, const std::string& path) {
     NotLonger(path, "open_for", settings.open_for, "max_open_for", settings.max_open_for);
+    if (settings.probe.kind == ProbeSettings::Kind::kPath && settings.probe.path.empty() &&
+        !read_errors_.HasErrorAt(path + ".probe")) {
+      Report(path + ".probe", "path must be stated");
+    }
   }
 
   void CheckTimeout(const TimeoutSettings& settings, const std::string& path) {

@@ -105,11 +105,13 @@ Type<RetryCauseSettings> DescribeCause() {
 Type<ProbeSettings> DescribeProbe() {
   using S = ProbeSettings;
   return WordOrSection<S>({
-      .words = {{"request", S{}}},
-      .section = Section<S>("breaker_probe")
-                     .Later("path", "GET this path of the upstream")
-                     .Later("timeout", "How long that GET may take")
-                     .Done(),
+      .words = {{"request", {S::Kind::kRequest}}},
+      .section =
+          Section<S>("breaker_probe")
+              .Key("path", &S::path, PathType(), "GET this path of the upstream", "must be stated")
+              .Key("timeout", &S::timeout, DurationType(), "How long that GET may take")
+              .Done(),
+      .section_start = S{S::Kind::kPath},
   });
 }
 
@@ -200,7 +202,7 @@ Type<BreakerSettings> DescribeBreaker() {
       .Key("successes_to_close", &S::successes_to_close, CountType({.min = 1, .max = 1000}),
            "Good probes in a row that close the breaker")
       .Key("probe", &S::probe, DescribeProbe(),
-           "What a half-open breaker tries: a caller's `request`")
+           "What a half-open breaker tries: a caller's `request`, or a GET of its own")
       .Key("throttle_gate", &S::throttle_gate,
            OneWordOf<ThrottleGate>(
                {{"disabled", ThrottleGate::kDisabled}, {"enabled", ThrottleGate::kEnabled}}),

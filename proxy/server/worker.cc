@@ -148,6 +148,7 @@ Worker::Worker(int index, const ProcessParts& process, std::shared_ptr<const con
       log_(process.logs.NewLogger()),
       identity_(random_),
       executions_(loop_, process.shared.detached_executions()),
+      probers_(loop_, random_, log_, metrics_, process.standard_metrics),
       heartbeat_(std::make_unique<Heartbeat>(*this)) {
   MakeUpstreams(*config);
   const chain::ChainParts parts{.loop = loop_,
@@ -164,7 +165,9 @@ Worker::Worker(int index, const ProcessParts& process, std::shared_ptr<const con
                                           loop_, *upstreams_.at(upstream),
                                           router_observers_.at(upstream).get(), process_.via_name);
                                     },
-                                .refused_tenants = &refused_tenants_};
+                                .refused_tenants = &refused_tenants_,
+                                // One for the whole process: probes are single-flight (BR-4).
+                                .probers = index_ == 0 ? &probers_ : nullptr};
   snapshot_ = BuildChains(config, parts);
   for (size_t i = 0; i < config->listeners.size(); ++i) {
     const config::ListenerLimits& limits = config->listeners[i].limits;
@@ -189,6 +192,7 @@ Worker::Worker(int index, const ProcessParts& process, std::shared_ptr<const con
 
 Worker::~Worker() {
   Join();
+  probers_.Stop();
   // In the loop's absence: connections first, then whatever they handed to it.
   ForEachConnection([](http1::ServerConnection& connection) { connection.CloseNow(); });
   loop_.RunPending();
@@ -290,6 +294,7 @@ void Worker::BeginDrain() {
     is_draining_ = true;
     // The memory store dies with the process: nobody could ever ask for their answers (ID-12).
     executions_.CancelDetached();
+    probers_.Stop();
     ForEachConnection([](http1::ServerConnection& connection) { connection.Drain(); });
   });
 }

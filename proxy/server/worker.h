@@ -89,11 +89,12 @@ class Worker {
   std::map<std::string, std::unique_ptr<upstream::Upstream>> upstreams_;
   std::map<std::string, std::unique_ptr<upstream::RouterObserver>> router_observers_;
   std::map<std::string, std::vector<metrics::GaugeId>> ejected_;  // by endpoint
-  std::unique_ptr<net::Resolver> resolver_;  // made when a name is configured
+  std::unique_ptr<net::Resolver> resolver_;                       // made when a name is configured
   std::vector<std::unique_ptr<upstream::NameWatch>> name_watches_;
   std::shared_ptr<const chain::ChainSnapshot> snapshot_;
   // Keyed executions, which outlive their connections; before what their chains use.
   idempotency::ExecutionRuntime executions_;
+  breaker::Probers probers_;  // used by the first worker alone
   std::vector<std::unique_ptr<ListenerState>> listeners_;
   std::unique_ptr<Heartbeat> heartbeat_;
   bool is_draining_ = false;

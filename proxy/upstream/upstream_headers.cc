@@ -51,7 +51,10 @@ void BuildUpstreamFields(http::Request& request, MonoTime now, std::string_view 
   out.added.Add({"via", via, HeaderId::kVia});
   forwarded_for = forwarded_for.empty() ? request.peer_address
                                         : arena.Concat(forwarded_for, ", ", request.peer_address);
-  out.added.Add({"x-forwarded-for", forwarded_for, HeaderId::kXForwardedFor});
+  // Empty in requests of our own, which are for nobody.
+  if (!forwarded_for.empty()) {
+    out.added.Add({"x-forwarded-for", forwarded_for, HeaderId::kXForwardedFor});
+  }
   if (!present.Contains(HeaderId::kXForwardedProto)) {
     out.added.Add({"x-forwarded-proto", request.scheme, HeaderId::kXForwardedProto});
   }

@@ -387,6 +387,80 @@ class Breaker(FilterTest):
         self.assertEqual(self.proxy.metric("breaker_refusals_total", mode="enforce", **labels), 0)
 
 
+class BreakerProbes(harness.TestCase):
+    """`breaker.probe: {path}`: the proxy asks the service itself."""
+
+    BREAKER = MappingProxyType({"consecutive": 3, "open_for": "100ms", "max_open_for": "200ms"})
+
+    def start(self, probe, answer, **top):
+        self.service = self.upstream(answer if callable(answer) else answering(answer))
+        breaker = {**self.BREAKER, "probe": {"path": "/health", **probe}}
+        self.proxy = self.outrigger(self.service, filters=[{"breaker": breaker}], **top)
+
+    def asked(self, target):
+        return [message for message in self.service.requests if message.target == target]
+
+    def open(self):
+        client = self.client(self.proxy)
+        self.assertEqual([client.get("/work").status for _ in range(3)], [500] * 3)
+        self.assertEqual(self.proxy.metric("breaker_state", breaker="app/unmatched"), 2)
+
+    def test_the_path_is_asked_until_the_breaker_closes_and_clients_wait(self):
+        is_well = threading.Event()
+
+        def answer(_):
+            return response(b"x", "200 OK" if is_well.is_set() else "500 Broken")
+
+        self.start({}, answering(answer), workers=2)
+        self.open()
+        harness.eventually(lambda: len(self.asked("/health")) >= 3, "probes")
+        refused = self.client(self.proxy).get("/work")
+        self.assert_local_reply(refused, 503, "breaker_open")
+        self.assertEqual(len(self.asked("/work")), 3)
+        is_well.set()
+        self.proxy.wait_metric("breaker_state", 0, breaker="app/unmatched")
+        self.assertEqual(self.client(self.proxy).get("/work").status, 200)
+        probe = self.asked("/health")[0]
+        self.assertEqual((probe.method, probe.get("user-agent")), ("GET", "outrigger-breaker-probe"))
+        self.assertEqual(probe.all("x-forwarded-for"), [])
+        self.assertEqual(self.proxy.metric("breaker_probes_total", result="succeeded"), 3)
+        self.assertGreaterEqual(self.proxy.metric("breaker_probes_total", result="failed"), 2)
+        # Five requests of clients, and nothing else is counted or logged as one.
+        self.proxy.wait_metric("requests_total", 5)
+        self.assertEqual({event["path"] for event in self.proxy.wait_events("request", 5)}, {"/work"})
+        closed = len(self.asked("/health"))
+        self.client(self.proxy).get("/work")
+        self.assertEqual(len(self.asked("/health")), closed)
+
+    def hanging(self, connection):
+        """Fails everything but the probe, which it never answers."""
+        while True:
+            message = connection.read_request()
+            if message.target.startswith("/health"):
+                self.probes.append(connection)
+                harness.read_ended(connection)
+                return
+            connection.send(response(b"", "500 Broken"))
+
+    def test_a_probe_without_an_answer_is_cut_and_the_next_one_follows(self):
+        self.probes = []
+        self.start({"timeout": "50ms"}, self.hanging)
+        self.open()
+        harness.eventually(lambda: len(self.probes) >= 3, "three probes")
+        self.assertGreaterEqual(self.proxy.metric("breaker_probes_total", result="failed"), 2)
+        self.assertEqual(self.proxy.metric("in_flight_requests"), 0)
+
+    def test_a_probe_that_waits_does_not_hold_up_the_end(self):
+        self.probes = []
+        self.start({"timeout": "1h"}, self.hanging)
+        self.open()
+        harness.eventually(lambda: self.probes, "a probe")
+        began = time.monotonic()
+        self.assertEqual(self.proxy.stop(), 0)
+        self.assertLess(time.monotonic() - began, 4)  # the drain may take 5 s
+        self.assertEqual(len(self.probes), 1)
+
+
 class Timeouts(FilterTest):
     def assert_timeout(self, reply, reason, tier):
         self.assert_local_reply(reply, 504, reason)

@@ -45,7 +45,7 @@ filters:
       headers: [ietf, openai]
       rules: [{key: [tenant, {header: X-Team}], algorithm: leaky_bucket, rate: 5/10s, mode: shadow}]
   - retry: {backoff: provider}
-  - breaker: {probe: request, throttle_gate: enabled}
+  - breaker: {probe: {path: /health}, throttle_gate: enabled}
   - timeout: {per_try: 20s}
 log: {level: debug, access: errors}
 tracing: {sample: 100%}
@@ -89,6 +89,8 @@ tracing: {sample: 100%}
   EXPECT_EQ(rule.algorithm, RateLimitAlgorithm::kLeakyBucket);
   EXPECT_EQ(rule.mode, FilterMode::kShadow);
   EXPECT_EQ(filters.retry.backoff, kProviderBackoff);
+  EXPECT_EQ(filters.breaker.probe,
+            (ProbeSettings{ProbeSettings::Kind::kPath, "/health", absl::Seconds(5)}));
   EXPECT_EQ(filters.breaker.throttle_gate, ThrottleGate::kEnabled);
   EXPECT_EQ(filters.timeout.per_try, absl::Seconds(20));
   EXPECT_EQ(config.log.access, AccessLog::kErrors);
@@ -99,7 +101,7 @@ TEST(ConfigData, IsWrittenSoThatItReadsBackTheSame) {
   for (const std::string_view text :
        {"", "workers: auto", "filters: []", "filters: [timeout, breaker]\nroutes: [{}, {}]",
         "filters: [{retry: {backoff: provider, causes: {\"503\": {retries: 1, delay: 0}}}}]",
-        "filters: [{idempotency: {in_flight: reject}}, {breaker: {probe: request}}]",
+        "filters: [{idempotency: {in_flight: reject}}, {breaker: {probe: {path: /h}}}]",
         "filters: [{idempotency: {in_flight: {wait: 3s}, max_bodies: 3MiB}}]",
         "routes: [{match: {headers: {a: b}}, effects: keyed, preset: kserve}]\n"
         "tenant: {header: x-t}",

@@ -124,8 +124,6 @@ TEST(ConfigErrors, RefuseKeysAndValuesOfLaterVersions) {
       {"readiness: {flip_on: [breaker]}", "f:1:1: readiness: not supported yet"},
       {"filters: [{idempotency: {replay_rate: 5/s}}]",
        "f:1:26: filters[0].idempotency.replay_rate: not supported yet"},
-      {"filters: [{breaker: {probe: {path: /h}}}]",
-       "f:1:30: filters[0].breaker.probe.path: not supported yet"},
       {"listeners: [{protocol: http2}]",
        "f:1:24: listeners[0].protocol: not supported yet: 'http2'; use auto or http1"},
       {"upstreams: [{protocol: http2}]",
@@ -219,6 +217,8 @@ TEST(ConfigErrors, NameKeysThatContradictEachOther) {
       {"filters: [{breaker: {open_for: 2m}}]",
        "f:1:32: filters[0].breaker.open_for: open_for (120s) must not be longer than max_open_for "
        "(60s)"},
+      {"filters: [{breaker: {probe: {timeout: 1s}}}]",
+       "f:1:29: filters[0].breaker.probe: path must be stated"},
       {"filters: [{rate_limit: {rules: [{key: [{}]}]}}]",
        "f:1:40: filters[0].rate_limit.rules[0].key[0]: header must be stated"},
       {"filters: [{rate_limit: {rules: [{algorithm: sliding_window, burst: 5}]}}]",

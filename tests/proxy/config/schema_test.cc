@@ -42,7 +42,7 @@ TEST(Schema, AcceptsWhatTheParserAccepts) {
         "filters:\n- retry:\n- timeout: {per_try: 1.5s, overall: 1h30m}",
         "admin: {drain: {lame_duck: 0}}", "filters: [{idempotency: {in_flight: {wait: 5s}}}]",
         "filters: [{retry: {backoff: provider, causes: {\"503\": {retries: 1}}}}]",
-        "filters: [{breaker: {probe: request}}]",
+        "filters: [{breaker: {probe: {path: /h}}}]",
         "filters: [{rate_limit: {rules: [{key: [{header: x}], rate: 5/10s}]}}]",
         "routes: [{match: {template: \"/a/*\", headers: {x: \"*\"}}, effects: auto}]"}) {
     EXPECT_TRUE(Parse(yaml, "f").ok()) << yaml;
