@@ -2,8 +2,11 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <string>
 #include <vector>
+
+#include "proxy/base/random.h"
 
 namespace outrigger::upstream {
 namespace {
@@ -74,6 +77,105 @@ TEST(IdleLimit, ACloseBesideAnotherIsNoSample) {
   EXPECT_EQ(After(closes), kStart);
   for (size_t i = 1; i < closes.size(); i += 2) closes[i].at += absl::Milliseconds(1);
   EXPECT_EQ(After(closes), absl::Milliseconds(1500));
+}
+
+// A pool of connections to a server that closes what was idle for `timeout`, over a long time. Both
+// directions take some time, so that a request may meet the close on its way: it is lost then.
+class Simulation {
+ public:
+  Simulation(absl::Duration timeout, uint64_t seed) : timeout_(timeout), random_(seed) {}
+
+  struct Result {
+    int requests = 0;
+    int reused = 0;
+    int lost = 0;  // met the close on their way; healed by another try where that is harmless
+    int lost_unsafe = 0;  // of requests that must not run twice
+    absl::Duration limit;
+  };
+
+  Result Run(int requests) {
+    Result result;
+    for (; result.requests < requests; ++result.requests) {
+      now_ = now_ + Pause();
+      SeeCloses();
+      const bool is_unsafe = random_.Below(4) == 0;
+      Send(is_unsafe, result);
+    }
+    result.limit = limit_.value();
+    return result;
+  }
+
+ private:
+  static constexpr absl::Duration kWay = absl::Milliseconds(20);  // for a packet, at most
+
+  absl::Duration Pause() {
+    // Bursts, a steady trickle, and silence around the timeouts of servers.
+    switch (random_.Below(3)) {
+      case 0:
+        return absl::Milliseconds(1);
+      case 1:
+        return absl::Milliseconds(static_cast<int64_t>(random_.Below(1000)));
+      default:
+        return absl::Milliseconds(static_cast<int64_t>(random_.Below(8000)));
+    }
+  }
+  absl::Duration Way() { return random_.Uniform() * kWay; }
+
+  // The server's closes that have arrived by now, in order.
+  void SeeCloses() {
+    while (!idle_.empty() && idle_.front() + timeout_ + kWay <= now_) {
+      limit_.OnIdleClose(timeout_ + kWay, idle_.front() + timeout_ + kWay);
+      idle_.erase(idle_.begin());
+    }
+  }
+
+  void Send(bool is_unsafe, Result& result) {
+    const absl::Duration most =
+        is_unsafe ? std::min(limit_.value(), IdleLimit::kUnsafeLimit) : limit_.value();
+    const int at_once = 1 + static_cast<int>(random_.Below(3));
+    int taken = 0;
+    for (; taken < at_once && !idle_.empty() && now_ - idle_.back() < most; ++taken) {
+      ++result.reused;
+      if (now_ + Way() - idle_.back() >= timeout_) ++(is_unsafe ? result.lost_unsafe : result.lost);
+      idle_.pop_back();
+    }
+    now_ = now_ + absl::Milliseconds(5);  // until the answers are here
+    for (int i = 0; i < at_once; ++i) idle_.push_back(now_);
+  }
+
+  const absl::Duration timeout_;
+  Random random_;
+  IdleLimit limit_{kStart};
+  MonoTime now_ = kBegin;
+  std::vector<MonoTime> idle_;  // since when, used last at the back
+};
+
+TEST(IdleLimit, LosesNoRequestToServersThatCloseAfterFiveSeconds) {
+  for (uint64_t seed = 1; seed <= 20; ++seed) {
+    SCOPED_TRACE("seed " + std::to_string(seed));
+    const Simulation::Result result = Simulation(absl::Seconds(5), seed).Run(20'000);
+    EXPECT_EQ(result.lost, 0);
+    EXPECT_EQ(result.lost_unsafe, 0);
+    EXPECT_GT(result.reused, 10'000);
+    // It has learned that more is allowed than it began with.
+    EXPECT_GT(result.limit, absl::Seconds(4));
+    EXPECT_LT(result.limit, absl::Seconds(5));
+  }
+}
+
+// The start is too long for this one: until the limit is learned, a few requests are in danger,
+// none of which must not run twice.
+TEST(IdleLimit, LearnsAShorterTimeoutFromAFewCloses) {
+  for (uint64_t seed = 1; seed <= 20; ++seed) {
+    SCOPED_TRACE("seed " + std::to_string(seed));
+    Simulation server(absl::Seconds(2), seed);
+    EXPECT_LE(server.Run(1000).lost, 2);
+    const Simulation::Result later = server.Run(20'000);
+    EXPECT_EQ(later.lost, 0);
+    EXPECT_EQ(later.lost_unsafe, 0);
+    EXPECT_GT(later.reused, 5'000);
+    EXPECT_LT(later.limit, absl::Seconds(2));
+  }
 }
 
 TEST(IdleLimit, ObeysAServerThatStatesItsTimeout) {

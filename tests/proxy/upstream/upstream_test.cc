@@ -35,6 +35,11 @@ class Server {
   void CloseClients() {
     for (auto& client : clients_) client->socket.Close();
   }
+  void AnswerWith(std::string_view bytes) { answer_ = bytes; }
+  // Sends what nobody asked for.
+  void SendToClients(std::string_view bytes) {
+    for (auto& client : clients_) client->socket.Send(bytes);
+  }
 
  private:
   struct Client final : net::SocketHandler {
@@ -47,7 +52,7 @@ class Server {
         return;
       }
       server.last_client_ = index;
-      socket.Send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+      socket.Send(server.answer_);
     }
     void OnWritable() override {}
     void OnPeerClosed() override { socket.Close(); }
@@ -70,6 +75,7 @@ class Server {
   const std::string address_;
   std::vector<std::unique_ptr<Client>> clients_;
   int last_client_ = -1;
+  std::string answer_ = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
   net::Listener listener_;
 };
 
@@ -227,6 +233,38 @@ TEST_F(UpstreamTest, ForgetsIdleConnectionsThatTheServiceCloses) {
   EXPECT_FALSE(UseOne());
   upstream_->CloseIdle();
   EXPECT_EQ(upstream_->idle_connections(), 0u);
+}
+
+// RFC 9112, 9.2: what comes while nothing was asked is no answer, and must not become that of the
+// next request.
+TEST_F(UpstreamTest, LeavesAConnectionOnWhichTheServiceSpeaksUnasked) {
+  for (const std::string_view bytes :
+       {"H", "\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+        "HTTP/1.1 408 Request Timeout\r\nConnection: close\r\n\r\n"}) {
+    Server server(loop_);
+    upstream_.reset();
+    Make({server.address()});
+    UseOne();
+    server.SendToClients(bytes);
+    EXPECT_TRUE(net::RunUntil(loop_, [this] { return upstream_->idle_connections() == 0; }));
+    EXPECT_FALSE(UseOne()) << bytes;
+    EXPECT_EQ(server.accepted(), 2);
+    upstream_.reset();
+    loop_.RunPending();
+  }
+}
+
+// An answer and something behind it, both here before the first was read to its end.
+TEST_F(UpstreamTest, KeepsNoConnectionWithBytesBehindTheAnswer) {
+  Server server(loop_);
+  Make({server.address()});
+  {
+    Connected lease = Connect();
+    server.AnswerWith("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\nHTTP/1.1 200 OK\r\n\r\n");
+    Use(*lease);
+  }
+  EXPECT_EQ(upstream_->idle_connections(), 0u);
+  EXPECT_FALSE(UseOne());
 }
 
 TEST_F(UpstreamTest, ClosesAConnectionWhoseExchangeWasCutShort) {
