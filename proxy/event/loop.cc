@@ -5,10 +5,11 @@ namespace outrigger {
 void Timer::Arm(MonoTime when) {
   Disarm();
   if (when.is_infinite()) return;
-  when_ = when;
+  // Due at once while timers are being run: not in this round, or it might never end.
+  when_ = when > loop_.round_ ? when : loop_.round_ + absl::Nanoseconds(1);
   is_armed_ = true;
-  const auto [position, inserted] = loop_.timers_.emplace(when, this);
-  if (position == loop_.timers_.begin()) loop_.WakeAt(when);
+  const auto [position, inserted] = loop_.timers_.emplace(when_, this);
+  if (position == loop_.timers_.begin()) loop_.WakeAt(when_);
 }
 
 // The wake-up that was set for a disarmed timer is left to come: it finds nothing due and sets the
@@ -22,12 +23,14 @@ void Timer::Disarm() {
 Loop::~Loop() { RunDeferred(); }
 
 void Loop::RunTimers(MonoTime now) {
+  round_ = now;
   while (!timers_.empty() && timers_.begin()->first <= now) {
     Timer* timer = timers_.begin()->second;
     timers_.erase(timers_.begin());
     timer->is_armed_ = false;
     timer->OnTimer();
   }
+  round_ = MonoTime::FromNanos(INT64_MIN);
   WakeAt(timers_.empty() ? MonoTime::Infinite() : timers_.begin()->first);
 }
 

@@ -33,7 +33,8 @@ class Timer {
   Timer(const Timer&) = delete;
   Timer& operator=(const Timer&) = delete;
 
-  // Replaces an earlier time. Never fires before `when`.
+  // Replaces an earlier time. Never fires before `when`, nor in the round of timers that is under
+  // way: one that is armed for now by its own callback comes in the next turn.
   void Arm(MonoTime when);
   void Disarm();
   bool is_armed() const { return is_armed_; }
@@ -118,6 +119,8 @@ class Loop {
   using Entry = std::pair<MonoTime, Timer*>;
 
   absl::btree_set<Entry> timers_;
+  // The time of the round of timers that runs now; below all times between rounds.
+  MonoTime round_ = MonoTime::FromNanos(INT64_MIN);
   IntrusiveList<Deferred> deferred_;
   IntrusiveList<Deletable> doomed_;
 };

@@ -87,6 +87,16 @@ TEST(EventLoop, DoesNotWaitWhileWorkIsDeferred) {
   EXPECT_EQ(turns, 1000);
 }
 
+TEST(EventLoop, TimerThatIsAlwaysDueHoldsNothingUp) {
+  EventLoop loop;
+  TestTimer* self = nullptr;
+  TestTimer timer(loop, [&] { self->Arm(loop.Now()); });
+  self = &timer;
+  timer.Arm(loop.Now());
+  loop.Post([&loop] { loop.Stop(); });
+  loop.Run();
+}
+
 TEST(EventLoop, RunsTheMessagesOfAThreadInOrder) {
   constexpr int kThreads = 4;
   constexpr int kMessages = 5000;

@@ -217,5 +217,26 @@ TEST(Sleep, ForEverNeverEnds) {
   EXPECT_TRUE(wakes.empty());
 }
 
+TEST_F(TimerTest, ArmedForNowByItsOwnCallbackItComesInTheNextTurn) {
+  int fired = 0;
+  TestTimer* self = nullptr;
+  TestTimer timer(loop_, [&] {
+    ++fired;
+    if (fired < 1000) self->Arm(loop_.Now());
+  });
+  self = &timer;
+  auto other = Make(1);
+  timer.Arm(start_);
+  other->Arm(start_);
+  loop_.Advance(absl::ZeroDuration());
+  EXPECT_EQ(fired, 1);
+  EXPECT_EQ(fired_, std::vector<int>{1});
+  EXPECT_TRUE(timer.is_armed());
+  loop_.Advance(absl::Nanoseconds(1));
+  EXPECT_EQ(fired, 2);
+  timer.Disarm();
+  EXPECT_EQ(loop_.armed_timers(), 0u);
+}
+
 }  // namespace
 }  // namespace outrigger
