@@ -29,6 +29,8 @@ SocketAddress::SocketAddress(const sockaddr* address, socklen_t length) : length
 
 absl::StatusOr<SocketAddress> SocketAddress::FromIp(std::string_view ip, uint16_t port) {
   const std::string text(ip);
+  // inet_pton() would read no further than to a NUL.
+  if (ip.find('\0') != std::string_view::npos) return Invalid(ip, "not a numeric address");
   sockaddr_in v4{};
   if (inet_pton(AF_INET, text.c_str(), &v4.sin_addr) == 1) {
     v4.sin_family = AF_INET;

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <string>
+#include <string_view>
 
 namespace outrigger::net {
 namespace {
@@ -41,6 +42,15 @@ TEST(Address, ReadsNumbersAndPaths) {
     EXPECT_EQ(endpoint->address.HostText(), row.host);
     EXPECT_EQ(endpoint->address.ToString(), row.text);
   }
+}
+
+TEST(Address, ReadsNothingBehindANul) {
+  for (const std::string_view ip :
+       {std::string_view("127.0.0.1\0", 10), std::string_view("127.0.0.1\0.evil", 15),
+        std::string_view("::1\0x", 5), std::string_view("\0", 1)}) {
+    EXPECT_FALSE(SocketAddress::FromIp(ip, 80).ok());
+  }
+  EXPECT_FALSE(ParseEndpoint(std::string_view("127.0.0.1\0:80", 13)).ok());
 }
 
 TEST(Address, LeavesNamesToTheResolver) {
