@@ -5,6 +5,7 @@
 
 #include "filters/common/stream_observer.h"
 #include "proxy/coro/abortable.h"
+#include "proxy/http/executed_guard.h"
 
 namespace outrigger::common {
 
@@ -153,7 +154,9 @@ Task<Result> CommitGate::Call(Request& request, chain::Next next) {
   Abortable<bool> opening(body.ReadOpening(kMaxHeldBytes));
   DeadlineEntry hold([&opening] { opening.Abort(); });
   hold_timeouts_->Arm(hold);
+  http::ExecutedGuard guard(request);
   co_await opening;
+  guard.Disarm();
   if (body.observer().opening() == StreamOpening::kError) {
     Response error = ToErrorResponse(body, response.headers);
     co_return error;

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "proxy/coro/abortable.h"
+#include "proxy/http/executed_guard.h"
 #include "proxy/http1/serializer.h"
 #include "proxy/upstream/endpoint.h"
 #include "proxy/upstream/upstream_headers.h"
@@ -156,9 +157,11 @@ Task<Result> Router::Call(Request& request, chain::Next) {
     const std::optional<Failure> unsent = Send(request, *exchange);
     if (unsent.has_value()) co_return *unsent;
 
+    http::ExecutedGuard guard(request);
     Response response;
     Expected<ClientConnection::Head, Failure> head =
         co_await connection.ReadHead(response.headers, request.informational);
+    guard.Disarm();
     if (exchange->pump_failure.has_value()) {
       Failure failure = *exchange->pump_failure;
       failure.executed = Executed::kMaybe;

@@ -1,5 +1,6 @@
 #include "proxy/upstream/upstream.h"
 
+#include <cerrno>
 #include <utility>
 
 #include "absl/container/inlined_vector.h"
@@ -13,6 +14,18 @@ using http::Failure;
 using http::Phase;
 using http::Reason;
 using http1::ClientConnection;
+
+namespace {
+
+constexpr std::string_view kShortage =
+    "the proxy has no file descriptor or memory for a connection";
+
+// Of socket() and connect(): says nothing about the service, which must not be blamed for it.
+bool IsOwnShortage(int error) {
+  return error == EMFILE || error == ENFILE || error == ENOMEM || error == ENOBUFS;
+}
+
+}  // namespace
 
 ConnectionLease::ConnectionLease(ConnectionLease&& other) noexcept
     : upstream_(std::exchange(other.upstream_, nullptr)),
@@ -118,6 +131,9 @@ Task<Expected<ConnectionLease, Failure>> Upstream::Connect(Need need) {
 
   const Failure failed{.reason = Reason::kConnectFail, .phase = Phase::kConnect};
   const int fd = net::StartConnect(endpoint->NextAddress());
+  if (fd < 0 && IsOwnShortage(-fd)) {
+    co_return Failure{.reason = Reason::kConcurrency, .detail = kShortage};
+  }
   if (fd < 0) {
     endpoint->OnConnectResult(false, loop_.Now());
     co_return failed;

@@ -95,7 +95,8 @@ class Upstream {
   // A kept connection, when there is one and no limit is in the way; else ask Connect(). Nearly
   // every request ends here, without waiting.
   std::optional<ConnectionLease> TryReuse(Need need);
-  // Failures: concurrency (LM-7), no_healthy_upstream (no address is known), connect_fail.
+  // Failures: concurrency (LM-7; also when this process is out of descriptors, which ejects
+  // nobody), no_healthy_upstream (no address is known), connect_fail.
   Task<Expected<ConnectionLease, http::Failure>> Connect(Need need);
 
   // Addresses of an endpoint whose name was resolved; empty: the name is not known (any more).

@@ -307,5 +307,27 @@ TEST(CommitGate, ReadsTheContentType) {
   }
 }
 
+TEST(CommitGate, DroppedWhileItHoldsTheRequestMayHaveBeenExecuted) {
+  Worker worker;
+  worker.next.Respond(Stream({After(Seconds(1), kPing)}, /*ends=*/false));
+  FilterRun run(worker.loop, worker.gate, worker.next);
+  run.Start();
+  worker.loop.Advance(Seconds(2));
+  ASSERT_FALSE(run.is_done());
+  EXPECT_EQ(run.request.executed, http::Executed::kNo);
+  run.Drop();
+  EXPECT_EQ(run.request.executed, http::Executed::kMaybe);
+}
+
+TEST(CommitGate, PassedOnItLeavesTheVerdictToOthers) {
+  Worker worker;
+  worker.next.Respond(Stream({After(Seconds(1), kToken), After(Seconds(1), kDone)}));
+  FilterRun run(worker.loop, worker.gate, worker.next);
+  run.Start();
+  worker.loop.Advance(Seconds(1));
+  ASSERT_TRUE(run.is_done());
+  EXPECT_EQ(run.request.executed, http::Executed::kNo);
+}
+
 }  // namespace
 }  // namespace outrigger::common

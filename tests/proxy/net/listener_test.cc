@@ -176,27 +176,6 @@ TEST(UnixListener, LeavesASocketWhoseBacklogIsFull) {
   EXPECT_EQ(stat(folder.File().c_str(), &info), 0);
 }
 
-#if defined(OUTRIGGER_HAS_UBSAN)
-constexpr bool kHasUbsan = true;
-#else
-constexpr bool kHasUbsan = false;
-#endif
-
-// No descriptor can be opened while it lives; those that are open stay usable.
-class NoDescriptors {
- public:
-  NoDescriptors() {
-    EXPECT_EQ(getrlimit(RLIMIT_NOFILE, &before_), 0);
-    rlimit none = before_;
-    none.rlim_cur = 3;
-    EXPECT_EQ(setrlimit(RLIMIT_NOFILE, &none), 0);
-  }
-  ~NoDescriptors() { EXPECT_EQ(setrlimit(RLIMIT_NOFILE, &before_), 0); }
-
- private:
-  rlimit before_{};
-};
-
 TEST(Listener, PausesWhenDescriptorsRunOutAndGoesOnAfterwards) {
   if (kHasUbsan) GTEST_SKIP() << "UBSan looks at objects through a pipe that it cannot open here";
   EventLoop loop;

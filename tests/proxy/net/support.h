@@ -4,6 +4,7 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -33,6 +34,27 @@ class Fd {
 
  private:
   int fd_;
+};
+
+#if defined(OUTRIGGER_HAS_UBSAN)
+inline constexpr bool kHasUbsan = true;
+#else
+inline constexpr bool kHasUbsan = false;
+#endif
+
+// No descriptor can be opened while it lives; those that are open stay usable.
+class NoDescriptors {
+ public:
+  NoDescriptors() {
+    EXPECT_EQ(getrlimit(RLIMIT_NOFILE, &before_), 0);
+    rlimit none = before_;
+    none.rlim_cur = 3;
+    EXPECT_EQ(setrlimit(RLIMIT_NOFILE, &none), 0);
+  }
+  ~NoDescriptors() { EXPECT_EQ(setrlimit(RLIMIT_NOFILE, &before_), 0); }
+
+ private:
+  rlimit before_{};
 };
 
 struct Connected {

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "proxy/net/listener.h"
+#include "proxy/upstream/router.h"
 #include "tests/proxy/net/support.h"
 
 namespace outrigger::upstream {
@@ -341,6 +342,26 @@ TEST_F(UpstreamTest, EjectsAnEndpointThatRefuses) {
   EXPECT_FALSE(upstream_->is_ejected(1));
 }
 
+TEST_F(UpstreamTest, ShortageOfDescriptorsIsNoFaultOfTheEndpoint) {
+  if (net::kHasUbsan) GTEST_SKIP() << "UBSan looks at objects through a pipe";
+  Server a(loop_), b(loop_);
+  Make({a.address(), b.address()}, {.balance = Balance::kRoundRobin});
+  {
+    const net::NoDescriptors none;
+    for (int i = 0; i < 4; ++i) {
+      const Connected lease = Connect();
+      ASSERT_FALSE(lease.ok());
+      EXPECT_EQ(lease.error().reason, Reason::kConcurrency);
+      EXPECT_EQ(lease.error().phase, http::Phase::kLocal);
+      EXPECT_FALSE(lease.error().detail.empty());
+    }
+  }
+  EXPECT_EQ(upstream_->ejected_endpoints(), 0u);
+  EXPECT_EQ(upstream_->active_connections(), 0u);
+  EXPECT_EQ(shared_->in_flight.load(), 0);
+  EXPECT_TRUE(Connect().ok());
+}
+
 TEST_F(UpstreamTest, TriesTheEndpointThatComesBackFirstWhenAllAreEjected) {
   // Refuses as long as it is bound but does not listen.
   const net::Fd first(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
@@ -412,6 +433,66 @@ TEST_F(UpstreamTest, ALeaseIsGivenBackOnceWhenMoved) {
   EXPECT_EQ(upstream_->active_connections(), 0u);
   empty.Release();
   EXPECT_EQ(shared_->in_flight.load(), 0);
+}
+
+class RouterTest : public UpstreamTest {
+ protected:
+  RouterTest() {
+    request_.arena = &arena_;
+    request_.method = http::Method::kPost;
+    request_.method_name = "POST";
+    request_.target = request_.path = "/v1/test";
+    request_.authority = "test";
+    request_.id = "id";
+  }
+  Task<void> Call(Router& router, std::optional<http::Result>& out) {
+    http::Result result = co_await router.Call(request_, chain::Next(nullptr));
+    out.emplace(std::move(result));
+  }
+
+  Arena arena_;
+  http::Request request_;
+};
+
+TEST_F(RouterTest, AttemptThatIsDroppedBeforeItsHeadMayHaveBeenExecuted) {
+  const int fd = net::Listener::Open(Loopback()).value();
+  std::vector<net::Fd> clients;  // that are never answered
+  net::Listener silent(
+      loop_, fd,
+      {.on_accept = [&clients](int client,
+                               const net::SocketAddress&) { clients.emplace_back(client); },
+       .on_exhausted = [](int) {}});
+  Make({net::Listener::AddressOf(fd).ToString()});
+  Router router(loop_, *upstream_, nullptr, "via");
+  std::optional<http::Result> out;
+  Task<void> task = Call(router, out);
+  task.Start();
+  EXPECT_EQ(request_.executed, http::Executed::kNo);
+  ASSERT_TRUE(net::RunUntil(loop_, [this] { return request_.was_dispatched; }));
+  task.Reset();
+  EXPECT_EQ(request_.executed, http::Executed::kMaybe);
+}
+
+TEST_F(RouterTest, AttemptThatIsDroppedWhileItConnectsWasNotExecuted) {
+  const net::Fd full(net::Listener::Open(Loopback()).value());
+  Make({net::Listener::AddressOf(full.get()).ToString()});
+  Router router(loop_, *upstream_, nullptr, "via");
+  std::optional<http::Result> out;
+  Task<void> task = Call(router, out);
+  task.Start();
+  task.Reset();
+  EXPECT_EQ(request_.executed, http::Executed::kNo);
+}
+
+TEST_F(RouterTest, HeadThatHasComeLeavesTheVerdictToOthers) {
+  Server server(loop_);
+  Make({server.address()});
+  Router router(loop_, *upstream_, nullptr, "via");
+  std::optional<http::Result> out;
+  Task<void> task = Call(router, out);
+  task.Start();
+  ASSERT_TRUE(net::RunUntil(loop_, [&out] { return out.has_value(); }));
+  EXPECT_EQ(request_.executed, http::Executed::kNo);
 }
 
 }  // namespace
