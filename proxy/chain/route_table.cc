@@ -13,6 +13,13 @@ bool HasWildcard(std::string_view path_template) {
   return path_template.find_first_of("*{") != std::string_view::npos;
 }
 
+// A field may come in several lines (RFC 9110, 5.3): one of them is enough.
+bool HasField(const http::HeaderList& headers, std::string_view name, std::string_view value) {
+  return std::any_of(headers.begin(), headers.end(), [&](const http::HeaderField& field) {
+    return http::EqualsIgnoreCase(field.name, name) && (value == "*" || field.value == value);
+  });
+}
+
 // Everything but the exact path.
 bool Matches(const config::RouteMatch& match, const http::Request& request) {
   if (match.prefix.has_value() && !MatchesPrefix(*match.prefix, request.path)) return false;
@@ -24,8 +31,7 @@ bool Matches(const config::RouteMatch& match, const http::Request& request) {
     return false;
   }
   for (const auto& [name, value] : match.headers) {
-    const http::HeaderField* field = request.headers.Find(std::string_view(name));
-    if (field == nullptr || (value != "*" && field->value != value)) return false;
+    if (!HasField(request.headers, name, value)) return false;
   }
   if (match.content_type.empty()) return true;
   const http::HeaderField* type = request.headers.Find(http::HeaderId::kContentType);

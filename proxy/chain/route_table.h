@@ -3,7 +3,9 @@
 //   RouteTable table(config->routes);
 //   const config::RouteConfig* route = table.Match(request);   // null: none
 //
-// Paths are compared in normal form (proxy/http/path.h). The content of the body is not looked at.
+// Paths are compared in normal form (proxy/http/path.h). A header that comes in several lines fits
+// when one of the lines does; a line is compared as a whole, also when it is a list. The content of
+// the body is not looked at.
 // Built when the configuration is loaded, immutable afterwards; the configuration outlives it.
 
 #pragma once

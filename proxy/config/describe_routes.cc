@@ -19,7 +19,8 @@ Type<RouteMatch> DescribeMatch() {
       .Key("methods", &S::methods, List(MethodType(), {.max = 32, .unique = true}),
            "One of these methods; `[]` is any")
       .Key("headers", &S::headers, Map("header", HeaderNameType(), HeaderValueType()),
-           "All of these headers with these values; `\"*\"` is any value")
+           "All of these headers with these values; `\"*\"` is any value. Of a header in several "
+           "lines one must fit, as a whole")
       .Key("content_type", &S::content_type, List(MediaTypeType(), {.max = 32, .unique = true}),
            "One of these media types, for example `[application/json, text/*]`; `[]` is any")
       .Later("model", "The model named in the body")

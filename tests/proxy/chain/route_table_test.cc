@@ -149,5 +149,22 @@ TEST(RouteTable, EveryConditionMustHold) {
   }
 }
 
+TEST(RouteTable, OneLineOfAHeaderIsEnough) {
+  config::RouteMatch match;
+  match.headers = {{"x-team", "blue"}};
+  const std::vector<config::RouteConfig> routes = {Route(match)};
+  const RouteTable table(routes);
+  const auto matches = [&table](const std::vector<const char*>& lines) {
+    http::Request request;
+    request.path = "/";
+    for (const char* line : lines) request.headers.Add("X-Team", line);
+    return table.Match(request).has_value();
+  };
+  EXPECT_TRUE(matches({"red", "blue"}));
+  EXPECT_TRUE(matches({"blue", "red"}));
+  EXPECT_FALSE(matches({"red", "green"}));
+  EXPECT_FALSE(matches({"red, blue"}));
+}
+
 }  // namespace
 }  // namespace outrigger::chain
