@@ -104,6 +104,8 @@ void BreakerCore::SetPolicy(const Policy& policy, MonoTime now) {
 
 Snapshot BreakerCore::TakeSnapshot(MonoTime now) {
   now = Seen(now);
+  const bool is_waiting = state_ == State::kOpen && RetryAfter(now) > absl::ZeroDuration();
+  const bool is_probed_by_path = state_ != State::kClosed && !policy_.probe.path.empty();
   return {.state = state_,
           .override = override_,
           .counts = window_.Total(now),
@@ -111,6 +113,7 @@ Snapshot BreakerCore::TakeSnapshot(MonoTime now) {
           .probe_successes = probe_successes_,
           .probe_under_way = probe_under_way_,
           .until_probe = state_ == State::kOpen ? RetryAfter(now) : absl::ZeroDuration(),
+          .refuses_requests = policy_.mode == Mode::kEnforce && (is_waiting || is_probed_by_path),
           .transitions = transitions_};
 }
 

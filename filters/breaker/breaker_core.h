@@ -86,6 +86,7 @@ struct Snapshot {
   int probe_successes = 0;
   bool probe_under_way = false;
   absl::Duration until_probe;                   // while open
+  bool refuses_requests = false;                // all of clients, for now; never in shadow mode
   std::array<uint64_t, kCauses> transitions{};  // by cause, since the beginning
 };
 

@@ -43,6 +43,10 @@ std::vector<std::shared_ptr<const AppHealth>> HealthState::Apps() const {
   return apps_;
 }
 
+void HealthState::AddReadyCheck(std::string check, std::function<std::string()> problem) {
+  ready_checks_.emplace_back(std::move(check), std::move(problem));
+}
+
 void HealthState::Observe(MonoTime now) {
   if (now - last_observed_ > kPause) silence_from_ = now;
   last_observed_ = std::max(last_observed_, now);
@@ -83,6 +87,7 @@ HealthReport HealthState::Ready() const {
     report.checks.push_back(
         {fmt::format("app-{}", app->name()), app->is_healthy() ? "" : app->Problem()});
   }
+  for (const auto& [name, problem] : ready_checks_) report.checks.push_back({name, problem()});
   return report;
 }
 

@@ -7,7 +7,7 @@
 //
 // livez: every worker ticked in the last 5 s, nothing else. startupz: configuration loaded,
 // listeners bound, every worker running; never the service. readyz: loaded, bound, not draining and
-// the service's check passes; never load.
+// the service's check passes; never load, unless a check was added that says so (HL-4).
 //
 // A process that was stopped as a whole (SIGSTOP, a frozen or throttled cgroup) is not a process
 // with a stuck worker: when the observer finds that it was itself away, the workers' silence counts
@@ -18,10 +18,12 @@
 #pragma once
 
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "absl/time/time.h"
@@ -67,6 +69,10 @@ class HealthState {
   void SetApps(std::vector<std::shared_ptr<const AppHealth>> apps);
   std::vector<std::shared_ptr<const AppHealth>> Apps() const;
 
+  // A further condition of readiness: says what is wrong, or nothing. Called by whoever asks
+  // Ready(), on any thread. REQUIRES: nobody asks yet.
+  void AddReadyCheck(std::string check, std::function<std::string()> problem);
+
   // The observing thread says that it runs, several times a second.
   void Observe(MonoTime now);
   HealthReport Live(MonoTime now);
@@ -89,6 +95,7 @@ class HealthState {
   std::atomic<bool> is_config_loaded_{false};
   std::atomic<bool> are_listeners_bound_{false};
   std::atomic<bool> is_draining_{false};
+  std::vector<std::pair<std::string, std::function<std::string()>>> ready_checks_;
   mutable std::mutex mutex_;  // guards apps_
   std::vector<std::shared_ptr<const AppHealth>> apps_;
 };

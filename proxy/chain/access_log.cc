@@ -32,6 +32,9 @@ void WriteAccessLog(log::Logger& log, const AccessLogEntry& entry) {
       .Str("route", entry.route)
       .Str("tenant", request.tenant)
       .Int("status", entry.status);
+  if (request.client_address != request.peer_address && !request.client_address.empty()) {
+    event.Str("client", request.client_address);
+  }
   if (entry.reason != http::Reason::kNone) event.Str("reason", ReasonName(entry.reason));
   if (entry.is_stream || entry.outcome != http::StreamOutcome::kComplete) {
     event.Str("outcome", StreamOutcomeName(entry.outcome));

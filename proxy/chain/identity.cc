@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <span>
 
 #include "proxy/log/hash.h"
+#include "proxy/net/address.h"
 
 namespace outrigger::chain {
 
@@ -49,6 +51,17 @@ bool IsUsableRequestId(std::string_view text) {
                      [](char c) { return c > ' ' && c < '\x7f' && c != '"' && c != '\\'; });
 }
 
+// The address in an entry of X-Forwarded-For, which some write with a port; empty: none.
+std::string_view AddressOf(std::string_view entry) {
+  if (entry.starts_with('[')) {
+    const size_t end = entry.find(']');
+    entry = end == std::string_view::npos ? std::string_view() : entry.substr(1, end - 1);
+  } else if (entry.find(':') == entry.rfind(':')) {
+    entry = entry.substr(0, entry.find(':'));
+  }
+  return net::SocketAddress::FromIp(entry, 0).ok() ? entry : std::string_view();
+}
+
 // Version 00 exactly; a later version would have to be read as 00 plus more, which nobody sends.
 bool IsUsableTraceparent(std::string_view text) {
   if (text.size() != kTraceparentBytes || !text.starts_with("00-")) return false;
@@ -60,6 +73,29 @@ bool IsUsableTraceparent(std::string_view text) {
 }
 
 }  // namespace
+
+std::string_view ClientAddress(const http::HeaderList& headers, std::string_view peer,
+                               int64_t trusted_hops) {
+  if (trusted_hops == 0 || !headers.Has(HeaderId::kXForwardedFor)) return peer;
+  std::string_view client = peer;
+  const std::span<const HeaderField> fields(headers.begin(), headers.end());
+  for (auto field = fields.rbegin(); field != fields.rend(); ++field) {
+    if (field->id != HeaderId::kXForwardedFor) continue;
+    std::string_view list = field->value;
+    for (;;) {
+      const size_t comma = list.rfind(',');
+      const bool is_last = comma == std::string_view::npos;
+      const std::string_view entry =
+          AddressOf(http::TrimOws(is_last ? list : list.substr(comma + 1)));
+      if (entry.empty()) return client;
+      client = entry;
+      if (--trusted_hops == 0) return client;
+      if (is_last) break;
+      list = list.substr(0, comma);
+    }
+  }
+  return client;
+}
 
 std::string_view IdentityMaker::RequestId(const http::HeaderList& headers, Arena& arena) {
   const HeaderField* field = headers.Find(HeaderId::kXRequestId);

@@ -23,6 +23,13 @@ struct TraceContext {
   std::string_view trace_id;     // view into it
 };
 
+// Who the client is, for the log: `peer`, unless `trusted_hops` proxies stand in front. Then the
+// entry of X-Forwarded-For that the outermost of them added, which is that many from the right;
+// with fewer entries the first. What is no address ends the search at the one before: no proxy that
+// is to be believed writes such a thing. Entries further left are the client's own words.
+std::string_view ClientAddress(const http::HeaderList& headers, std::string_view peer,
+                               int64_t trusted_hops);
+
 class IdentityMaker {
  public:
   explicit IdentityMaker(Random& random) : random_(random) {}

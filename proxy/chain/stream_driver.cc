@@ -94,6 +94,9 @@ void StreamDriver::Start(http::ServerStream& stream) {
     SendFailure({.reason = Reason::kBadRequest}, problem);
     return;
   }
+  request_.client_address =
+      ClientAddress(request_.headers, request_.peer_address,
+                    snapshot_->config->listeners[context_.listener].trusted_hops);
   request_.path = normal.path;
   request_.query = normal.query;
   route_ = snapshot_->Find(request_, context_.listener);

@@ -18,6 +18,7 @@
 #include <variant>
 #include <vector>
 
+#include "absl/time/time.h"
 #include "nlohmann/json.hpp"
 #include "proxy/base/expected.h"
 #include "proxy/config/diagnostics.h"
@@ -53,6 +54,14 @@ struct MetricsConfig {
   int64_t max_label_values = 1000;
 };
 
+enum class ReadinessFlip { kBreaker };
+
+// What besides the check of the app makes the pod unready (HL-4).
+struct ReadinessConfig {
+  std::vector<ReadinessFlip> flip_on;
+  absl::Duration max_unready_for = absl::Seconds(30);
+};
+
 struct Config {
   std::optional<int64_t> workers = 1;   // not set: by the CPU limit of the cgroup
   std::optional<size_t> memory_budget;  // not set: min(48 MiB, 75 % of the cgroup's limit)
@@ -62,6 +71,7 @@ struct Config {
   std::vector<RouteConfig> routes;  // first match wins
   TenantConfig tenant;
   FilterChain filters;
+  ReadinessConfig readiness;
   LogConfig log;
   TracingConfig tracing;
   MetricsConfig metrics;

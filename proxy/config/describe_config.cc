@@ -120,6 +120,20 @@ Type<TracingConfig> DescribeTracing() {
       .Done();
 }
 
+Type<ReadinessConfig> DescribeReadiness() {
+  using S = ReadinessConfig;
+  return Section<S>("readiness")
+      .Key("flip_on", &S::flip_on,
+           List(OneWordOf<ReadinessFlip>({{"breaker", ReadinessFlip::kBreaker}}, {"progress"}),
+                {.unique = true}),
+           "`breaker`: unready while a breaker refuses everything. Load never makes unready by "
+           "default, since the last pods that work would be taken away first",
+           "nothing")
+      .Key("max_unready_for", &S::max_unready_for, DurationType(),
+           "The longest time without a break that this may keep the pod unready")
+      .Done();
+}
+
 Type<MetricsConfig> DescribeMetrics() {
   using S = MetricsConfig;
   return Section<S>("metrics")
@@ -181,7 +195,8 @@ Type<Config> DescribeConfig() {
       .Key("filters", &S::filters, std::make_shared<ChainType>(),
            "The filters that run, outermost first, with their settings",
            "idempotency, rate_limit, retry, breaker, timeout")
-      .Later("readiness", "What besides the health of the app makes the pod unready")
+      .Key("readiness", &S::readiness, DescribeReadiness(),
+           "What besides the check of the app makes the pod unready")
       .Key("log", &S::log, DescribeLog(), "Log lines on standard output")
       .Key("tracing", &S::tracing, DescribeTracing(), "Distributed traces")
       .Key("metrics", &S::metrics, DescribeMetrics(), "Metrics of the admin port")

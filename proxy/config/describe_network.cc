@@ -93,7 +93,9 @@ Type<ListenerConfig> DescribeListener() {
           "half_close", &S::half_close,
           OneWordOf<HalfClose>({{"gone", HalfClose::kGone}, {"allow", HalfClose::kAllow}}),
           "What it means that a client closed its side while it waits: it has left, or it waits on")
-      .Later("trusted_hops", "Proxies in front whose X-Forwarded-For is believed")
+      .Key("trusted_hops", &S::trusted_hops, CountType({.min = 0, .max = 16}),
+           "Proxies in front whose `X-Forwarded-For` is believed: the access log names the client "
+           "that the outermost of them saw")
       .Key("unmatched", &S::unmatched,
            OneWordOf<Unmatched>({{"forward", Unmatched::kForward}, {"404", Unmatched::kNotFound}}),
            "What happens to requests that no route claims")

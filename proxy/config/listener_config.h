@@ -45,6 +45,7 @@ struct ListenerConfig {
   ListenerProtocol protocol = ListenerProtocol::kAuto;
   ListenerLimits limits;
   HalfClose half_close = HalfClose::kGone;
+  int64_t trusted_hops = 0;  // proxies in front whose X-Forwarded-For is believed
   Unmatched unmatched = Unmatched::kForward;
   std::string upstream;  // for what no route claims; Parse fills in the first upstream's name
 

@@ -53,15 +53,16 @@ struct Request {
   std::unique_ptr<Body> body;           // null: no body
   std::optional<uint64_t> body_length;  // unset with a body: chunked
   bool expects_continue = false;
-  std::string_view peer_address;  // of the client, without the port
+  std::string_view peer_address;  // of the other end of the connection, without the port
   std::string_view scheme = "http";
 
   // Set by the driver.
   std::string_view path;   // normalised, without the query; for matching only (RU-5)
   std::string_view query;  // without '?'
   Effects effects = Effects::kUnsafe;
-  std::string_view tenant;  // stable for the caller; safe to log ("anonymous", or a hash)
-  MonoTime received;        // precise clock
+  std::string_view client_address;  // the peer, or whom trusted proxies in front name
+  std::string_view tenant;          // stable for the caller; safe to log ("anonymous", or a hash)
+  MonoTime received;                // precise clock
   MonoTime deadline = MonoTime::Infinite();
   std::string_view id;           // x-request-id
   std::string_view traceparent;  // of this hop, W3C form

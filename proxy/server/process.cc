@@ -89,7 +89,17 @@ Process::Process(std::shared_ptr<const config::Config> config)
              .standard_metrics = standard_metrics_,
              .logs = *logs_,
              .via_name = via_name_,
-             .on_tick = [this](int worker, MonoTime now) { OnTick(worker, now); }} {}
+             .on_tick = [this](int worker, MonoTime now) { OnTick(worker, now); }},
+      breaker_readiness_(shared_.breakers(), config_->readiness.max_unready_for) {
+  for (const config::ReadinessFlip flip : config_->readiness.flip_on) {
+    switch (flip) {
+      case config::ReadinessFlip::kBreaker:
+        health_.AddReadyCheck("breakers",
+                              [this] { return breaker_readiness_.Problem(CoarseNow()); });
+        break;
+    }
+  }
+}
 
 chain::SharedState::Options Process::SharedOptions() {
   chain::SharedState::Options options;

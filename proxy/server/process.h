@@ -26,6 +26,7 @@
 #include "proxy/chain/shared_state.h"
 #include "proxy/config/config.h"
 #include "proxy/server/admin_backend.h"
+#include "proxy/server/breaker_readiness.h"
 #include "proxy/server/drain.h"
 #include "proxy/server/worker.h"
 
@@ -70,6 +71,7 @@ class Process {
   chain::SharedState shared_;
   admin::HealthState health_;
   ProcessParts parts_;
+  BreakerReadiness breaker_readiness_;
   std::vector<net::SocketAddress> addresses_;
   std::vector<std::unique_ptr<Worker>> workers_;
   std::unique_ptr<AdminBackend> backend_;

@@ -46,6 +46,18 @@ class RequestHeaders(harness.TestCase):
         self.assertNotEqual(trace[36:52], TRACE[36:52], "a span of its own")
         self.assertEqual(trace[52:], TRACE[52:])
 
+    def test_the_client_is_whom_trusted_proxies_name(self):
+        sent = [("X-Forwarded-For", "6.6.6.6, 203.0.113.9"), ("X-Forwarded-For", "198.51.100.7")]
+        for hops, client in ((0, None), (1, "198.51.100.7"), (2, "203.0.113.9"), (3, "6.6.6.6")):
+            upstream = self.upstream(answering(response(b"x")))
+            proxy = self.outrigger(upstream, listener={"trusted_hops": hops})
+            self.client(proxy).get("/", sent)
+            event = proxy.wait_events("request")[0]
+            self.assertEqual((event["peer"], event.get("client")), ("127.0.0.1", client))
+            # Upstream the whole chain is told, whoever is believed here.
+            self.assertEqual(upstream.requests[0].all("x-forwarded-for"),
+                             ["6.6.6.6, 203.0.113.9, 198.51.100.7, 127.0.0.1"])
+
     def test_a_bad_traceparent_is_replaced(self):
         for bad in ("x", TRACE.replace("0af", "0AF"), TRACE + "-x", "00-" + "0" * 32 + TRACE[35:]):
             self.assertRegex(self.arrived([("Traceparent", bad)]).get("traceparent"),

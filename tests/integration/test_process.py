@@ -170,6 +170,38 @@ class ConnectionGauges(harness.TestCase):
         proxy.wait_metric("upstream_connections", 0, upstream="app", state="active")
 
 
+class ReadinessByBreaker(harness.TestCase):
+    def start(self, **readiness):
+        self.proxy = self.outrigger(
+            self.upstream(answering(response(b"", "500 Broken"))), readiness=readiness,
+            filters=[{"breaker": {"consecutive": 1, "open_for": "1h", "max_open_for": "1h"}}])
+        harness.eventually(lambda: self.ready() == 200, "ready")
+        self.assertEqual(self.client(self.proxy).get().status, 500)
+        self.assertEqual(self.proxy.metric("breaker_state"), 2)
+
+    def ready(self):
+        return self.proxy.admin("GET", "/readyz?verbose")[0]
+
+    def test_by_default_an_open_breaker_leaves_the_pod_ready(self):
+        self.start()
+        self.assertEqual(self.ready(), 200)
+
+    def test_if_asked_to_the_pod_is_unready_while_it_refuses_everything(self):
+        self.start(flip_on=["breaker"])
+        status, text = self.proxy.admin("GET", "/readyz?verbose")
+        self.assertEqual(status, 503)
+        self.assertIn("[-]breakers failed: open: app/unmatched", text)
+        self.assertEqual(self.proxy.admin("GET", "/livez")[0], 200)
+        self.proxy.admin("POST", "/breakers/app/unmatched:close")
+        self.assertEqual(self.ready(), 200)
+
+    def test_but_not_for_longer_than_it_may(self):
+        self.start(flip_on=["breaker"], max_unready_for="200ms")
+        self.assertEqual(self.ready(), 503)
+        harness.eventually(lambda: self.ready() == 200, "ready again although the breaker is open")
+        self.assertEqual(self.proxy.metric("breaker_state"), 2)
+
+
 class Probes(harness.TestCase):
     def test_readiness_follows_the_service_and_liveness_does_not(self):
         upstream = self.upstream(answering(response(b"ok")))

@@ -108,5 +108,18 @@ TEST(HealthState, SaysWhatIsWrongWithTheService) {
             "[-]app-llm failed: status 503 (1 of 3 failures)\nreadyz check failed\n");
 }
 
+TEST(HealthState, ReadinessCanDependOnMore) {
+  HealthState health({.workers = 1, .started_at = PreciseNow()});
+  health.SetConfigLoaded();
+  health.SetListenersBound();
+  std::string problem;
+  health.AddReadyCheck("breakers", [&problem] { return problem; });
+  EXPECT_TRUE(health.Ready().ok());
+  problem = "open: app/chat";
+  EXPECT_FALSE(health.Ready().ok());
+  EXPECT_NE(health.Ready().Text().find("[-]breakers failed: open: app/chat"), std::string::npos);
+  EXPECT_TRUE(health.Live(PreciseNow()).checks.size() == 2);
+}
+
 }  // namespace
 }  // namespace outrigger::admin

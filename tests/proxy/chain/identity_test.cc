@@ -5,6 +5,7 @@
 #include <set>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "proxy/chain/http_date.h"
 #include "proxy/log/hash.h"
@@ -152,6 +153,38 @@ TEST(HttpDate, FollowsTheWallClock) {
   EXPECT_EQ(HttpDateNow(loop, arena), first);
   loop.Advance(absl::Seconds(1));
   EXPECT_NE(HttpDateNow(loop, arena), first);
+}
+
+TEST(ClientAddress, IsTheEntryOfTheOutermostTrustedProxy) {
+  struct Row {
+    std::vector<const char*> lines;
+    int64_t hops;
+    const char* client;
+  };
+  for (const Row& row : std::vector<Row>{
+           {{}, 0, "10.0.0.9"},
+           {{}, 2, "10.0.0.9"},
+           {{"1.1.1.1"}, 0, "10.0.0.9"},  // nobody in front is to be believed
+           {{"1.1.1.1"}, 1, "1.1.1.1"},
+           {{"6.6.6.6, 1.1.1.1"}, 1, "1.1.1.1"},
+           {{"6.6.6.6, 1.1.1.1 ,2.2.2.2"}, 2, "1.1.1.1"},
+           {{"6.6.6.6, 1.1.1.1", "2.2.2.2"}, 2, "1.1.1.1"},  // lines are one list
+           {{"6.6.6.6", "1.1.1.1,2.2.2.2"}, 3, "6.6.6.6"},
+           {{"1.1.1.1, 2.2.2.2"}, 16, "1.1.1.1"},
+           {{"2001:db8::1, [2001:db8::2]:443, 3.3.3.3:80"}, 1, "3.3.3.3"},
+           {{"2001:db8::1, [2001:db8::2]:443, 3.3.3.3:80"}, 2, "2001:db8::2"},
+           {{"2001:db8::1, [2001:db8::2]:443, 3.3.3.3:80"}, 3, "2001:db8::1"},
+           {{"1.1.1.1, unknown, 2.2.2.2"}, 3, "2.2.2.2"},
+           {{"evil\\\"name"}, 1, "10.0.0.9"},
+           {{""}, 1, "10.0.0.9"},
+           {{"1.1.1.1,"}, 1, "10.0.0.9"},
+           {{"[::1"}, 1, "10.0.0.9"},
+       }) {
+    http::HeaderList headers;
+    for (const char* line : row.lines) headers.Add("X-Forwarded-For", line);
+    headers.Add("X-Other", "9.9.9.9");
+    EXPECT_EQ(ClientAddress(headers, "10.0.0.9", row.hops), row.client);
+  }
 }
 
 }  // namespace
