@@ -10,6 +10,8 @@ namespace {
 constexpr size_t kMinSegmentBytes = 1024;
 // LM-8: above this share of the memory budget nothing new is buffered.
 constexpr unsigned kBudgetPercent = 80;
+// For one segment: an answer that is still being read gives nothing back yet.
+constexpr int kMaxGivenUp = 64;
 
 }  // namespace
 
@@ -79,7 +81,10 @@ RefPtr<Segment> Recording::NewSegment(size_t wanted) {
     // These bytes are here already and the window is bounded: they are counted, not refused.
     budget_.Charge(cost);
   } else {
-    if (!budget_.TryCharge(cost, kBudgetPercent)) return {};
+    // Kept answers go before a new one is given up (LM-8).
+    for (int given_up = 0; !budget_.TryCharge(cost, kBudgetPercent); ++given_up) {
+      if (given_up == kMaxGivenUp || !quota_.GiveUpOldest()) return {};
+    }
     if (!Reserve(cost)) {
       budget_.Release(cost);
       return {};

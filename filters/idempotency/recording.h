@@ -57,6 +57,9 @@ class RecordingQuota {
  public:
   virtual bool TryReserve(size_t bytes) = 0;
   virtual void Release(size_t bytes) = 0;
+  // Memory is short (LM-8): gives up the oldest kept answer that may be computed again. False:
+  // there is none. Without a lock of a recording held.
+  virtual bool GiveUpOldest() { return false; }
 
  protected:
   ~RecordingQuota() = default;

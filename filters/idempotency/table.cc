@@ -11,6 +11,7 @@ namespace {
 // shrinks even when every request brings a new key.
 constexpr size_t kExpiredPerRequest = 2;
 constexpr size_t kExpiredPerShardWhenFull = 8;
+constexpr int kRelievedPerSweep = 100;
 
 bool IsInFlight(State state) { return state == State::kReserved || state == State::kExecuting; }
 
@@ -142,6 +143,7 @@ size_t KeyTable::Sweep(MonoTime now, size_t max) {
     const std::lock_guard lock(shard.mutex);
     expired += ExpireDue(shard, now, max - expired);
   }
+  RelieveBudget();
   return expired;
 }
 
@@ -244,6 +246,14 @@ bool KeyTable::EvictOldest(bool releasable_only) {
     return true;
   }
   return false;
+}
+
+void KeyTable::RelieveBudget() {
+  for (int i = 0; i < kRelievedPerSweep && budget_.refuses_buffering(); ++i) {
+    if (EvictOldest(/*releasable_only=*/true)) continue;
+    // What must not run twice keeps its answer as long as that costs nobody else theirs.
+    if (!budget_.refuses_requests() || !EvictOldest(/*releasable_only=*/false)) return;
+  }
 }
 
 void KeyTable::Evict(Shard& shard, TableEntry& entry) {

@@ -11,7 +11,9 @@
 // *Room.* At most `max_keys` keys and `max_bodies_bytes` of recordings. When room is wanted, first
 // what has expired goes, then the oldest answers: of `none` and `keyed` requests together with
 // their key, of `unsafe` ones only the body, which leaves a tombstone. A key that is executing, a
-// tombstone and an unknown outcome stay until their time is over.
+// tombstone and an unknown outcome stay until their time is over. When the memory budget is short,
+// the oldest answers of `none` and `keyed` requests go as well, before a new one is given up, and
+// those of `unsafe` ones before requests are refused (LM-8).
 //
 // *Time.* Each Begin() expires a few entries that are due in its shard; Sweep() does the same from
 // a timer. There is no scan of the table on a request.
@@ -139,7 +141,7 @@ class KeyTable final : private RecordingQuota {
 
   BeginResult Begin(const BeginRequest& request, MonoTime now);
   // Expires at most `max` entries that are due; says how many. Call again soon while it gives
-  // `max`.
+  // `max`. While the memory budget is short, kept answers go too.
   size_t Sweep(MonoTime now, size_t max);
   // Forgets all keys with that prefix, whatever their state; says how many. An execution under way
   // goes on without its key.
@@ -179,6 +181,7 @@ class KeyTable final : private RecordingQuota {
 
   bool TryReserve(size_t bytes) override;
   void Release(size_t bytes) override;
+  bool GiveUpOldest() override { return EvictOldest(/*releasable_only=*/true); }
 
   // For reservations: takes `step` if the key still belongs to `recording` and the step is legal.
   bool Apply(const StoreKey& key, const Recording& recording, const Step& step);
@@ -189,6 +192,7 @@ class KeyTable final : private RecordingQuota {
   bool TryTakeKey();
   bool MakeRoomForKey(MonoTime now);
   bool EvictOldest(bool releasable_only);
+  void RelieveBudget();
 
   // With the shard's mutex held.
   BeginResult Insert(Shard& shard, const BeginRequest& request);

@@ -107,6 +107,66 @@ TEST(IdempotencyFilter, AnswersARepetitionFromTheRecording) {
   EXPECT_TRUE(bench.IsQuiet());
 }
 
+// Fills the memory budget with answers of 64 KiB until keeping another would pass 80 % of it.
+void FillBudget(FilterBench& bench, int answers) {
+  bench.next.RespondAlways(Answer(200, std::string(64 << 10, 'x')));
+  for (int i = 0; i < answers; ++i) {
+    Caller caller(bench, {.key = "old-" + std::to_string(i)});
+    bench.loop.Advance(absl::Milliseconds(10));
+    ASSERT_EQ(caller.Outcome(), "stored");
+  }
+}
+
+TEST(IdempotencyFilter, KeptAnswersThatMayRunAgainGiveWayWhenMemoryIsShort) {
+  FilterBench bench({.effects = Effects::kNone, .memory_bytes = size_t{1} << 20});
+  FillBudget(bench, 12);
+  const uint64_t evicted_before = bench.keys.Stats().evicted;
+  for (const char* key : {"new", "new"}) {
+    Caller caller(bench, {.key = key});
+    bench.loop.Advance(absl::Milliseconds(10));
+    EXPECT_EQ(caller.body().size(), size_t{64} << 10);
+  }
+  EXPECT_EQ(bench.next.calls(), 13);  // the second time from what was kept
+  EXPECT_GT(bench.keys.Stats().evicted, evicted_before);
+  Caller oldest(bench, {.key = "old-0"});
+  bench.loop.Advance(absl::Milliseconds(10));
+  EXPECT_EQ(bench.next.calls(), 14);
+}
+
+TEST(IdempotencyFilter, KeptAnswersOfUnsafeRequestsDoNotGiveWayToNewOnes) {
+  FilterBench bench({.effects = Effects::kUnsafe, .memory_bytes = size_t{1} << 20});
+  FillBudget(bench, 12);
+  {
+    Caller caller(bench, {.key = "new"});
+    bench.loop.Advance(absl::Milliseconds(10));
+    EXPECT_EQ(caller.body().size(), size_t{64} << 10);
+  }
+  EXPECT_EQ(bench.keys.Stats().evicted, 0u);
+  EXPECT_EQ(bench.Keys(State::kTombstone), 1u);
+  bench.keys.Sweep(bench.loop.Now(), 100);
+  EXPECT_EQ(bench.Keys(State::kDone), 12u);
+  // Before requests are refused they do.
+  bench.budget.Charge(200 << 10);
+  ASSERT_TRUE(bench.budget.refuses_requests());
+  bench.keys.Sweep(bench.loop.Now(), 100);
+  EXPECT_FALSE(bench.budget.refuses_requests());
+  EXPECT_GT(bench.Keys(State::kDone), 5u);
+  bench.budget.Release(200 << 10);
+}
+
+TEST(IdempotencyFilter, SweepGivesUpKeptAnswersWhileMemoryIsShort) {
+  FilterBench bench({.effects = Effects::kNone, .memory_bytes = size_t{1} << 20});
+  FillBudget(bench, 12);
+  bench.keys.Sweep(bench.loop.Now(), 100);
+  EXPECT_EQ(bench.keys.Stats().evicted, 0u);
+  bench.budget.Charge(300 << 10);
+  ASSERT_TRUE(bench.budget.refuses_buffering());
+  bench.keys.Sweep(bench.loop.Now(), 100);
+  EXPECT_FALSE(bench.budget.refuses_buffering());
+  EXPECT_GT(bench.Keys(State::kDone), 5u);
+  bench.budget.Release(300 << 10);
+}
+
 TEST(IdempotencyFilter, ForgetsTheAnswerWhenItsTimeIsOver) {
   FilterBench bench({.policy = {.key_ttl = absl::Minutes(2), .response_ttl = absl::Minutes(1)}});
   bench.next.RespondAlways(Answer(200));
