@@ -151,6 +151,10 @@ Task<Result> IdempotencyFilter::CallKeyed(Request& request, chain::Next next,
       co_await waiter.Wait();
     }
     const bool is_join = begin.kind == Kind::kJoin;
+    if (!is_join) {
+      std::optional<Failure> refusal = LimitReplay(request);
+      if (refusal.has_value()) co_return *refusal;
+    }
     Count(is_join ? IdempotencyResult::kJoined : IdempotencyResult::kReplayed);
     request.record.idempotency = OutcomeName(is_join ? Outcome::kJoined : Outcome::kReplayed);
   }
@@ -235,6 +239,14 @@ Failure IdempotencyFilter::MismatchIn(RequestPart part) {
 Failure IdempotencyFilter::RefuseInFlight() {
   Count(IdempotencyResult::kInFlight);
   return {.reason = Reason::kIdemInFlight};
+}
+
+std::optional<Failure> IdempotencyFilter::LimitReplay(const Request& request) {
+  if (parts_.replay_wait == nullptr) return std::nullopt;
+  const absl::Duration wait = parts_.replay_wait(request);
+  if (wait <= absl::ZeroDuration()) return std::nullopt;
+  Count(IdempotencyResult::kReplayLimited);
+  return Failure{.reason = Reason::kRateReplays, .retry_after = wait};
 }
 
 void IdempotencyFilter::Count(IdempotencyResult result) {

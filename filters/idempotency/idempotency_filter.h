@@ -7,12 +7,14 @@
 // A request without a key passes at no cost. The first one with a key starts an Execution in the
 // worker's scope, and reads its recording like everyone who comes later; so nobody's leaving ends
 // it (ID-12). A repetition's body is read and hashed before it gets any byte of an answer (ID-2).
+// Replays of kept answers may be limited for each tenant; joins are always free (B0.1).
 //
 // `Call` returns when the answer's head is recorded. The response's body leaves the recording when
 // it is dropped. One worker; keys and recordings are shared by all.
 
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string_view>
@@ -30,6 +32,9 @@ class IdempotencyFilter final : public chain::Filter {
     ExecutionParts execution;
     KeyTable& keys;
     const StoreKeyMaker& key_maker;
+    // Asked before a stored answer is given again: zero, or how long the caller has to wait because
+    // its tenant asks for replays too often (B0.1). Null: no limit.
+    std::function<absl::Duration(const http::Request&)> replay_wait = nullptr;
   };
   struct Policy {
     ExecutionPolicy execution;
@@ -37,8 +42,8 @@ class IdempotencyFilter final : public chain::Filter {
     absl::Duration max_stream = absl::Hours(1);
   };
 
-  IdempotencyFilter(const Parts& parts, Policy policy)
-      : parts_(parts), policy_(std::move(policy)) {}
+  IdempotencyFilter(Parts parts, Policy policy)
+      : parts_(std::move(parts)), policy_(std::move(policy)) {}
 
   Task<http::Result> Call(http::Request& request, chain::Next next) override;
 
@@ -54,6 +59,8 @@ class IdempotencyFilter final : public chain::Filter {
   http::Failure RefusalOf(const BeginResult& begin);
   http::Failure MismatchIn(RequestPart part);
   http::Failure RefuseInFlight();
+  // What to answer in place of a replay that comes too soon.
+  std::optional<http::Failure> LimitReplay(const http::Request& request);
   void Count(metrics::IdempotencyResult result);
 
   const IdempotencyPolicy& keys_policy() const { return policy_.execution.keys; }

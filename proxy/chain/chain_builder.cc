@@ -42,7 +42,8 @@ std::unique_ptr<Filter> MakeIdempotency(const config::RouteConfig& route, const 
                         .metrics = parts.metrics,
                         .standard_metrics = parts.standard_metrics},
           .keys = parts.shared.keys(),
-          .key_maker = parts.shared.key_maker()},
+          .key_maker = parts.shared.key_maker(),
+          .replay_wait = MakeReplayLimit(route.filters.idempotency, parts)},
       idempotency::IdempotencyFilter::Policy{
           .execution = {.keys = ToPolicy(route.filters.idempotency),
                         .decide = DecideOptionsOf(route)},

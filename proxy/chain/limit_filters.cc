@@ -101,4 +101,19 @@ std::unique_ptr<Filter> MakeBreaker(const config::RouteConfig& route, const std:
       std::move(of_route), std::move(options));
 }
 
+std::function<absl::Duration(const http::Request&)> MakeReplayLimit(
+    const config::IdempotencySettings& settings, const ChainParts& parts) {
+  if (!settings.replay_rate.has_value()) return nullptr;
+  const config::RateSpec& rate = *settings.replay_rate;
+  return [table = parts.shared.Limiter(
+              "replay_rate", fmt::format("replays/{}", config::RateText(rate)),
+              {.rate = rate_limit::Rate::Make(rate.count, rate.per).value(), .burst = rate.count}),
+          secret = parts.shared.hash_secret(), &loop = parts.loop](const http::Request& request) {
+    rate_limit::KeyHasher hasher(secret);
+    hasher.Add(request.tenant);
+    const rate_limit::Decision decision = table->Acquire(hasher.Finish(), 1, loop.Now());
+    return decision.admitted ? absl::ZeroDuration() : decision.wait;
+  };
+}
+
 }  // namespace outrigger::chain

@@ -3,10 +3,11 @@
 //   std::unique_ptr<Filter> filter = MakeRateLimit(route, listener, chain_rules, parts);
 //
 // Null when the filter has nothing to do: it is disabled, or has no rule. Called when chains are
-// built.
+// built. Also here, because its state is of the same kind: the limit of replays.
 
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -27,6 +28,11 @@ std::unique_ptr<Filter> MakeRateLimit(const config::RouteConfig& route,
 
 std::unique_ptr<Filter> MakeBreaker(const config::RouteConfig& route, const std::string& upstream,
                                     const ChainParts& parts);
+
+// How long a tenant has to wait before it may be given another kept answer (`replay_rate`), a
+// bucket of which is spent when that is zero. Null: no limit. Routes of one rate share the buckets.
+std::function<absl::Duration(const http::Request&)> MakeReplayLimit(
+    const config::IdempotencySettings& settings, const ChainParts& parts);
 
 // The name of a rule's buckets in SharedState.
 std::string LimiterScope(const rate_limit::Rule& rule, const std::string& route,

@@ -56,7 +56,9 @@ Type<IdempotencySettings> DescribeIdempotency() {
            "All kept answers together; `auto` is 25 % of the memory budget")
       .Key("max_waiters", &S::max_waiters, CountType({.min = 1, .max = 1'000'000}),
            "Requests that may join one execution")
-      .Later("replay_rate", "Replays that one tenant may ask for")
+      .Key("replay_rate", &S::replay_rate, Or("none", RateType()),
+           "Kept answers that one tenant may get again, for example `50/s`; beyond it 429. Joining "
+           "a running execution is free")
       .Key("replay_pace", &S::replay_pace,
            OneWordOf<ReplayPace>({{"burst", ReplayPace::kBurst}}, {"original"}),
            "How fast a recorded stream is replayed: `burst` is at once")

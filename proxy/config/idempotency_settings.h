@@ -47,6 +47,7 @@ struct IdempotencySettings {
   size_t max_body = 2 << 20;
   std::optional<size_t> max_bodies;  // not set: a quarter of the memory budget
   int64_t max_waiters = 1000;
+  std::optional<RateSpec> replay_rate;  // of each tenant; not set: no limit
   ReplayPace replay_pace = ReplayPace::kBurst;
   OnFull on_full = OnFull::kReject;
   OnOwnerDisconnect on_owner_disconnect = OnOwnerDisconnect::kFinish;

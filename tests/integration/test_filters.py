@@ -105,6 +105,22 @@ class Idempotency(FilterTest):
         self.assert_local_reply(self.chat(), 400, "idem_key_missing")
         self.assertEqual(self.client(self.proxy).get("/v1/models").status, 200)
 
+    def test_replays_of_a_tenant_can_be_limited_and_joins_are_free(self):
+        self.start({"idempotency": {"replay_rate": "2/m"}}, workers=2)
+        who = ("Authorization", "Bearer a")
+        self.assertEqual({reply.status for reply in self.crowd(20, request(
+            "POST", COMPLETIONS, CHAT, [JSON, key("k1"), who, fault("delay:1s")]))}, {200})
+        replies = [self.chat(key("k1"), who, fault("delay:1s")) for _ in range(4)]
+        self.assertEqual([reply.status for reply in replies], [200, 200, 429, 429])
+        self.assert_local_reply(replies[-1], 429, "rate_replays")
+        self.assertLessEqual(int(replies[-1].get("retry-after")), 30)
+        self.assertEqual(replies[-1].get("x-should-retry"), "true")
+        self.assertEqual(self.mock.executed("k1"), 1)
+        self.assertEqual(self.proxy.metric("idempotency_total", result="replay_limited"), 2)
+        other = ("Authorization", "Bearer b")
+        self.assertEqual([self.chat(key("k1"), other).status for _ in range(4)], [200, 200, 200, 429])
+        self.assertEqual(self.proxy.metric("limiter_buckets", rule="replay_rate"), 2)
+
     def test_a_key_on_get_is_ignored(self):
         self.start()
         client = self.client(self.proxy)

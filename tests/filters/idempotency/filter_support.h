@@ -44,6 +44,7 @@ struct BenchOptions {
   http::Effects effects = http::Effects::kNone;
   absl::Duration max_stream = absl::Hours(1);
   size_t memory_bytes = size_t{48} << 20;
+  std::function<absl::Duration(const http::Request&)> replay_wait = nullptr;
 };
 
 class FilterBench {
@@ -65,7 +66,8 @@ class FilterBench {
                               .metrics = metrics,
                               .standard_metrics = standard_metrics},
                 .keys = keys,
-                .key_maker = key_maker},
+                .key_maker = key_maker,
+                .replay_wait = given.replay_wait},
                {.execution = {.keys = given.policy, .decide = given.decide},
                 .max_stream = given.max_stream}),
         gate(loop, common::StreamGrammar::kOpenAi, nullptr) {

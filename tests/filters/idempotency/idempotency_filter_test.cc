@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "tests/filters/idempotency/filter_support.h"
+#include "tests/proxy/metrics/scrape.h"
 
 namespace outrigger::idempotency {
 namespace {
@@ -104,6 +105,43 @@ TEST(IdempotencyFilter, AnswersARepetitionFromTheRecording) {
   EXPECT_EQ(second.Field("RateLimit"), "");
   EXPECT_EQ(second.request.record.idempotency, "replayed");
   EXPECT_EQ(bench.next.calls(), 1);
+  EXPECT_TRUE(bench.IsQuiet());
+}
+
+TEST(IdempotencyFilter, LimitsReplaysAndNothingElse) {
+  absl::Duration wait = absl::Seconds(7);
+  std::vector<std::string> asked;
+  FilterBench bench({.replay_wait = [&](const http::Request& request) {
+    asked.emplace_back(request.tenant);
+    return wait;
+  }});
+  bench.next.RespondAlways({.status = 200, .body = {{"hel"}, {"lo", absl::Milliseconds(5)}}});
+  Caller first(bench, {.tenant = "one"});
+  Caller joiner(bench, {.tenant = "one"});
+  bench.loop.Advance(absl::Milliseconds(5));
+  EXPECT_EQ(joiner.body(), "hello");
+  EXPECT_TRUE(asked.empty());
+
+  Caller refused(bench, {.tenant = "one"});
+  bench.loop.RunPending();
+  ASSERT_TRUE(refused.failure().has_value());
+  EXPECT_EQ(refused.failure()->reason, http::Reason::kRateReplays);
+  EXPECT_EQ(refused.failure()->retry_after, absl::Seconds(7));
+  EXPECT_EQ(asked, std::vector<std::string>{"one"});
+  // Another request with the key is told so first, and it costs no replay.
+  Caller other(bench, {.body = "[]", .tenant = "one"});
+  bench.loop.RunPending();
+  ASSERT_TRUE(other.failure().has_value());
+  EXPECT_EQ(other.failure()->reason, http::Reason::kIdemMismatch);
+  EXPECT_EQ(asked.size(), 1u);
+
+  wait = absl::ZeroDuration();
+  Caller second(bench, {.tenant = "one"});
+  bench.loop.RunPending();
+  EXPECT_EQ(second.body(), "hello");
+  EXPECT_EQ(bench.next.calls(), 1);
+  EXPECT_EQ(
+      metrics::CounterValue(bench.registry, "outrigger_idempotency_total", {"replay_limited"}), 1);
   EXPECT_TRUE(bench.IsQuiet());
 }
 

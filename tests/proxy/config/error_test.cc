@@ -120,10 +120,8 @@ TEST(ConfigErrors, NameValuesOutOfRange) {
 TEST(ConfigErrors, RefuseKeysAndValuesOfLaterVersions) {
   ExpectErrors({
       {"listeners: [{tls: {cert: a}}]", "f:1:14: listeners[0].tls: not supported yet"},
-      {"listeners: [{trusted_hops: 1}]", "f:1:14: listeners[0].trusted_hops: not supported yet"},
-      {"readiness: {flip_on: [breaker]}", "f:1:1: readiness: not supported yet"},
-      {"filters: [{idempotency: {replay_rate: 5/s}}]",
-       "f:1:26: filters[0].idempotency.replay_rate: not supported yet"},
+      {"readiness: {flip_on: [breaker, progress]}",
+       "f:1:32: readiness.flip_on[1]: not supported yet: 'progress'; use breaker"},
       {"listeners: [{protocol: http2}]",
        "f:1:24: listeners[0].protocol: not supported yet: 'http2'; use auto or http1"},
       {"upstreams: [{protocol: http2}]",
