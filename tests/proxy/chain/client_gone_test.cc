@@ -301,7 +301,7 @@ TEST_P(ClientGone, LeavesNothingBehind) {
 }
 
 INSTANTIATE_TEST_SUITE_P(At, ClientGone, testing::ValuesIn(Scenarios()),
-                         [](const auto& info) { return info.param.name; });
+                         [](const auto& scenario) { return scenario.param.name; });
 
 }  // namespace
 }  // namespace outrigger::chain
