@@ -34,6 +34,8 @@ MOCK_AI = os.environ.get("MOCK_AI_BIN", "mock-ai")
 # Sanitizers keep freed memory for a while: resident memory says nothing then.
 SANITIZE = os.environ.get("OUTRIGGER_SANITIZE", "")
 IS_INSTRUMENTED = bool(SANITIZE)
+# Where a test does not say how many: more than one, to look for races.
+WORKERS = int(os.environ.get("OUTRIGGER_WORKERS", "1"))
 
 # Long enough for a sanitizer's build on a busy machine; only failures wait so long.
 DEADLINE = 20.0
@@ -589,6 +591,7 @@ class TestCase(unittest.TestCase):
             "admin": {"address": "127.0.0.1:0", "drain": {"lame_duck": "0s", "timeout": "5s"}},
             "listeners": [{"name": "in", "address": "127.0.0.1:0", **(listener or {})}],
             "upstreams": [{"name": "app", "endpoints": [address], **(upstream_options or {})}],
+            "workers": WORKERS,
             **top,
         }
 
