@@ -21,11 +21,6 @@ IoResult ToResult(ssize_t count) {
   return {.status = IoStatus::kError, .error = errno};
 }
 
-bool IsGone(int fd) {
-  pollfd poll_fd{fd, POLLRDHUP, 0};
-  return poll(&poll_fd, 1, 0) == 1 && (poll_fd.revents & (POLLRDHUP | POLLHUP | POLLERR)) != 0;
-}
-
 }  // namespace
 
 Socket::Socket(EventLoop& loop, int fd, SocketHandler& handler)
@@ -35,13 +30,24 @@ Socket::Socket(EventLoop& loop, int fd, SocketHandler& handler)
 
 Socket::~Socket() { Close(); }
 
+void Socket::StartTls(std::unique_ptr<SecureSession> session, bool is_client) {
+  secure_ = std::make_unique<SecureLayer>(*this, std::move(session));
+  Register();
+  if (is_client) secure_->Begin();
+}
+
+bool Socket::IsPeerGone() const {
+  pollfd poll_fd{fd_, POLLRDHUP, 0};
+  return poll(&poll_fd, 1, 0) == 1 && (poll_fd.revents & (POLLRDHUP | POLLHUP | POLLERR)) != 0;
+}
+
 // Paused sockets are registered edge-triggered: level-triggered they would report the waiting bytes
 // on every turn, and without EV_READ libevent would not pass on the error of a reset.
 void Socket::Register() {
   if (event_initialized(&event_)) event_del(&event_);
   short what = EV_READ | EV_CLOSED | EV_PERSIST;
   if (is_paused_) what |= EV_ET;
-  if (wants_write_) what |= EV_WRITE;
+  if (secure_ != nullptr ? secure_->WantsWrite(wants_write_) : wants_write_) what |= EV_WRITE;
   event_assign(
       &event_, loop_.base(), fd_, what,
       [](evutil_socket_t, short events, void* self) {
@@ -53,24 +59,48 @@ void Socket::Register() {
 
 void Socket::OnEvent(short what) {
   // Handlers may close the socket, never destroy it here.
+  if (secure_ != nullptr) [[unlikely]] {
+    secure_->OnEvent(what);
+    return;
+  }
   if ((what & EV_WRITE) != 0 && wants_write_) handler_.OnWritable();
   if ((what & EV_READ) != 0 && fd_ >= 0) {
     if (!is_paused_) {
       handler_.OnReadable();
-    } else if ((what & EV_CLOSED) == 0 && IsGone(fd_)) {
+    } else if ((what & EV_CLOSED) == 0 && IsPeerGone()) {
       what |= EV_CLOSED;
     }
   }
   if ((what & EV_CLOSED) != 0 && fd_ >= 0) handler_.OnPeerClosed();
 }
 
-IoResult Socket::Receive(char* data, size_t size) { return ToResult(recv(fd_, data, size, 0)); }
+IoResult Socket::Receive(char* data, size_t size) {
+  if (secure_ != nullptr) [[unlikely]] {
+    return secure_->Receive(data, size);
+  }
+  return ReceivePlain(data, size);
+}
+
+IoResult Socket::ReceivePlain(char* data, size_t size) {
+  return ToResult(recv(fd_, data, size, 0));
+}
 
 IoResult Socket::Send(std::string_view data) {
+  if (secure_ != nullptr) [[unlikely]] {
+    const iovec part{const_cast<char*>(data.data()), data.size()};
+    return secure_->Send(&part, 1);
+  }
   return ToResult(send(fd_, data.data(), data.size(), MSG_NOSIGNAL));
 }
 
 IoResult Socket::Send(const iovec* parts, int count) {
+  if (secure_ != nullptr) [[unlikely]] {
+    return secure_->Send(parts, count);
+  }
+  return SendPlain(parts, count);
+}
+
+IoResult Socket::SendPlain(const iovec* parts, int count) {
   msghdr message{};
   message.msg_iov = const_cast<iovec*>(parts);
   message.msg_iovlen = static_cast<size_t>(count);
@@ -93,11 +123,13 @@ void Socket::ResumeReading() {
   if (!is_paused_ || fd_ < 0) return;
   is_paused_ = false;
   Register();
+  if (secure_ != nullptr) secure_->OnResumed();
 }
 
 void Socket::Close(bool with_reset) {
   if (fd_ < 0) return;
   event_del(&event_);
+  if (secure_ != nullptr) secure_->Close(/*is_orderly=*/!with_reset);
   if (with_reset) {
     const linger now = {1, 0};
     setsockopt(fd_, SOL_SOCKET, SO_LINGER, &now, sizeof now);
@@ -105,9 +137,13 @@ void Socket::Close(bool with_reset) {
   close(std::exchange(fd_, -1));
 }
 
-void Socket::ShutdownWrite() { shutdown(fd_, SHUT_WR); }
+void Socket::ShutdownWrite() {
+  if (secure_ != nullptr) secure_->SendClose();
+  shutdown(fd_, SHUT_WR);
+}
 
 int Socket::TakeError() const {
+  if (secure_ != nullptr && secure_->has_failed()) return EPROTO;
   int error = 0;
   socklen_t length = sizeof error;
   if (getsockopt(fd_, SOL_SOCKET, SO_ERROR, &error, &length) != 0) return errno;

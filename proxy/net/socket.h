@@ -6,6 +6,9 @@
 // Write first and call WantWrite(true) only after EAGAIN. PauseReading() stops the calls while
 // bytes wait in the kernel (back-pressure) but still reports a peer that goes away.
 //
+// With StartTls() the bytes are encrypted: the handshake runs before the handler hears of anything,
+// then OnSecured() is called; a handshake that fails shows as a connection that broke.
+//
 // Owns the file descriptor. One worker. Callbacks come from the loop; a handler that is done with
 // the socket hands its owner to Loop::DeferDelete.
 
@@ -16,10 +19,13 @@
 #include <sys/uio.h>
 
 #include <cstdint>
+#include <memory>
 #include <string_view>
 
 #include "proxy/event/event_loop.h"
 #include "proxy/net/address.h"
+#include "proxy/net/io_result.h"
+#include "proxy/net/secure_layer.h"
 
 namespace outrigger::net {
 
@@ -33,14 +39,8 @@ class SocketHandler {
   // The peer has closed its side (EPOLLRDHUP) or the connection broke, possibly with bytes still
   // unread. Called after OnReadable() of the same event.
   virtual void OnPeerClosed() = 0;
-};
-
-enum class IoStatus : uint8_t { kOk, kAgain, kEnd, kError };
-
-struct IoResult {
-  IoStatus status = IoStatus::kOk;
-  size_t bytes = 0;
-  int error = 0;  // errno of kError
+  // The TLS handshake is done; only after StartTls().
+  virtual void OnSecured() {}
 };
 
 class Socket {
@@ -50,6 +50,17 @@ class Socket {
   ~Socket();
   Socket(const Socket&) = delete;
   Socket& operator=(const Socket&) = delete;
+
+  // Encrypts from here on. `is_client`: this side begins the handshake.
+  // REQUIRES: nothing was received or sent yet; `session` is one of fd().
+  void StartTls(std::unique_ptr<SecureSession> session, bool is_client);
+  // Null: the connection is not encrypted. Valid as long as this object.
+  const SecureSession* secure_session() const { return secure_ ? &secure_->session() : nullptr; }
+  bool is_handshaking() const { return secure_ != nullptr && secure_->is_handshaking(); }
+
+  // After a handshake that failed because the client does not encrypt: whether it has, and then the
+  // rest of the connection is plain, for an answer that says so.
+  bool FallBackToPlain() { return secure_ != nullptr && secure_->FallBackToPlain(); }
 
   IoResult Receive(char* data, size_t size);
   IoResult Send(std::string_view data);
@@ -64,19 +75,25 @@ class Socket {
   // cannot take a cut body for a complete one.
   void Close(bool with_reset = false);
   bool is_open() const { return fd_ >= 0; }
-  // Sends FIN; reading goes on.
+  // Sends FIN, after the close_notify of TLS; reading goes on.
   void ShutdownWrite();
   int fd() const { return fd_; }
-  // errno of a connection attempt, once writable.
+  // errno of a connection attempt, once writable; EPROTO after a handshake that failed.
   int TakeError() const;
 
  private:
+  friend class SecureLayer;
+
   void Register();
   void OnEvent(short what);
+  bool IsPeerGone() const;
+  IoResult ReceivePlain(char* data, size_t size);
+  IoResult SendPlain(const iovec* parts, int count);
 
   EventLoop& loop_;
   SocketHandler& handler_;
   event event_;
+  std::unique_ptr<SecureLayer> secure_;
   int fd_;
   bool is_paused_ = false;
   bool wants_write_ = false;

@@ -1,0 +1,140 @@
+#include "proxy/net/secure_layer.h"
+
+#include <event2/event.h>
+
+#include <cerrno>
+#include <utility>
+
+#include "proxy/net/socket.h"
+
+namespace outrigger::net {
+
+SecureLayer::SecureLayer(Socket& socket, std::unique_ptr<SecureSession> session)
+    : socket_(socket), session_(std::move(session)) {}
+
+SecureLayer::~SecureLayer() = default;
+
+void SecureLayer::Begin() { socket_.loop_.Defer(*this); }
+
+bool SecureLayer::WantsWrite(bool handler_wants) const {
+  if (state_ == State::kHandshake) return handshake_wants_write_;
+  return receive_wants_write_ || (handler_wants && !send_wants_read_);
+}
+
+void SecureLayer::OnEvent(short what) {
+  if (state_ == State::kHandshake) {
+    Advance();
+    return;
+  }
+  bool is_readable = (what & EV_READ) != 0;
+  bool is_writable = (what & EV_WRITE) != 0;
+  if (is_writable && receive_wants_write_) {
+    receive_wants_write_ = false;
+    is_readable = true;
+    socket_.Register();
+  }
+  if (is_readable && send_wants_read_) {
+    send_wants_read_ = false;
+    is_writable = true;
+    socket_.Register();
+  }
+  if (is_writable && socket_.wants_write_) socket_.handler_.OnWritable();
+  if (is_readable && socket_.is_open()) {
+    if (!socket_.is_paused_) {
+      CallReadable();
+    } else if ((what & EV_CLOSED) == 0 && socket_.IsPeerGone()) {
+      what |= EV_CLOSED;
+    }
+  }
+  if ((what & EV_CLOSED) != 0 && socket_.is_open()) socket_.handler_.OnPeerClosed();
+}
+
+void SecureLayer::CallReadable() {
+  if (state_ == State::kOpen && !session_->HasData()) {
+    has_more_ = false;
+    return;
+  }
+  socket_.handler_.OnReadable();
+}
+
+void SecureLayer::Advance() {
+  const HandshakeStatus status = session_->Handshake();
+  if (status == HandshakeStatus::kWantsRead || status == HandshakeStatus::kWantsWrite) {
+    const bool wants_write = status == HandshakeStatus::kWantsWrite;
+    if (std::exchange(handshake_wants_write_, wants_write) != wants_write) socket_.Register();
+    return;
+  }
+  if (status == HandshakeStatus::kFailed) {
+    state_ = State::kFailed;
+    socket_.Register();
+    // The handler learns of it as of any other broken connection.
+    socket_.handler_.OnReadable();
+    return;
+  }
+  state_ = State::kOpen;
+  socket_.Register();
+  socket_.handler_.OnSecured();
+  // The first request often comes in one piece with the end of the handshake.
+  if (socket_.is_open() && !socket_.is_paused_ && session_->has_received()) CallReadable();
+}
+
+void SecureLayer::RunDeferred() {
+  if (!socket_.is_open()) return;
+  if (state_ == State::kHandshake) {
+    Advance();
+    return;
+  }
+  if (!has_more_ || socket_.is_paused_) return;
+  CallReadable();
+  // As often as an event that is level-triggered.
+  if (has_more_ && socket_.is_open() && !socket_.is_paused_) socket_.loop_.Defer(*this);
+}
+
+void SecureLayer::OnResumed() {
+  if (has_more_) socket_.loop_.Defer(*this);
+}
+
+IoResult SecureLayer::Receive(char* data, size_t size) {
+  if (state_ == State::kHandshake) return {.status = IoStatus::kAgain};
+  if (state_ == State::kPlain) return socket_.ReceivePlain(data, size);
+  if (state_ != State::kOpen) return {.status = IoStatus::kError, .error = EPROTO};
+  const IoResult result = session_->Receive(data, size);
+  if (result.status == IoStatus::kAgain && session_->receive_wants_write()) {
+    receive_wants_write_ = true;
+    socket_.Register();
+  }
+  has_more_ = result.status == IoStatus::kOk && session_->has_received();
+  if (has_more_ && !socket_.is_paused_) socket_.loop_.Defer(*this);
+  return result;
+}
+
+IoResult SecureLayer::Send(const iovec* parts, int count) {
+  if (state_ == State::kHandshake) return {.status = IoStatus::kAgain};
+  if (state_ == State::kPlain) return socket_.SendPlain(parts, count);
+  if (state_ != State::kOpen) return {.status = IoStatus::kError, .error = EPROTO};
+  const IoResult result = session_->Send(parts, count);
+  if (session_->send_wants_read() && !send_wants_read_) {
+    send_wants_read_ = true;
+    socket_.Register();
+  }
+  return result;
+}
+
+bool SecureLayer::FallBackToPlain() {
+  if (state_ != State::kFailed || !session_->met_plain_http()) return false;
+  state_ = State::kPlain;
+  return true;
+}
+
+void SecureLayer::SendClose() {
+  if (state_ == State::kOpen && !std::exchange(is_close_sent_, true)) session_->SendClose();
+}
+
+void SecureLayer::Close(bool is_orderly) {
+  if (state_ == State::kHandshake) session_->GiveUpHandshake();
+  if (is_orderly) SendClose();
+  state_ = State::kClosed;
+  Unlink();
+}
+
+}  // namespace outrigger::net

@@ -1,0 +1,67 @@
+// What a Socket has more when its bytes are encrypted: the handshake before everything else, and
+// the readiness that the kernel does not know of.
+//
+// A session reads ahead: bytes may wait in it while the kernel has none, so that level-triggered
+// readiness is continued here, by calls at the end of the turn. And a session may have to write in
+// order to read, or the other way round (a key update), which the handler never hears about.
+//
+// Belongs to its Socket and is used by it only.
+
+#pragma once
+
+#include <memory>
+
+#include "proxy/event/loop.h"
+#include "proxy/net/secure_session.h"
+
+namespace outrigger::net {
+
+class Socket;
+
+class SecureLayer final : private Deferred {
+ public:
+  SecureLayer(Socket& socket, std::unique_ptr<SecureSession> session);
+  ~SecureLayer() override;
+
+  // The handshake of a client begins without an event.
+  void Begin();
+  void OnEvent(short what);
+  // Reading goes on after a pause.
+  void OnResumed();
+  void Close(bool is_orderly);
+  void SendClose();
+  bool FallBackToPlain();
+
+  IoResult Receive(char* data, size_t size);
+  IoResult Send(const iovec* parts, int count);
+
+  bool is_handshaking() const { return state_ == State::kHandshake; }
+  bool has_failed() const { return state_ == State::kFailed; }
+  // Whether the kernel is to be asked for writability, when the handler wants it or not.
+  bool WantsWrite(bool handler_wants) const;
+  const SecureSession& session() const { return *session_; }
+
+ private:
+  enum class State : uint8_t {
+    kHandshake,
+    kOpen,
+    kFailed,
+    kPlain,  // the peer gets an answer that it can read
+    kClosed,
+  };
+
+  void RunDeferred() override;
+  void Advance();
+  void CallReadable();
+
+  Socket& socket_;
+  const std::unique_ptr<SecureSession> session_;
+  State state_ = State::kHandshake;
+  bool handshake_wants_write_ = false;
+  bool receive_wants_write_ = false;
+  bool send_wants_read_ = false;
+  bool has_more_ = false;  // Receive() left something in the session
+  bool is_close_sent_ = false;
+};
+
+}  // namespace outrigger::net
