@@ -1,0 +1,135 @@
+#include "proxy/tls/context.h"
+
+#include <fmt/format.h>
+
+#include <utility>
+
+#include "absl/time/clock.h"
+#include "proxy/tls/certificate.h"
+
+namespace outrigger::tls {
+namespace {
+
+// 112 bits: what OpenSSL's level 2 asks of keys, signatures and ciphers.
+constexpr int kSecurityLevel = 2;
+
+void SetCommonOptions(SSL_CTX& ctx) {
+  SSL_CTX_set_min_proto_version(&ctx, TLS1_2_VERSION);
+  SSL_CTX_set_security_level(&ctx, kSecurityLevel);
+  SSL_CTX_set_options(&ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
+  // What a send did not take may be offered from another place, and an idle connection holds no
+  // buffers.
+  SSL_CTX_set_mode(&ctx, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
+                             SSL_MODE_RELEASE_BUFFERS);
+  // One system call for a record instead of two.
+  SSL_CTX_set_read_ahead(&ctx, 1);
+}
+
+}  // namespace
+
+absl::Status Context::Load() {
+  // Before reading: what changes meanwhile is seen the next time.
+  stamps_ = Stamps();
+  absl::StatusOr<std::shared_ptr<Generation>> made = Build();
+  if (!made.ok()) return made.status();
+  const std::optional<absl::Time> not_after = (*made)->not_after;
+  std::lock_guard lock(mutex_);
+  if (current_ != nullptr && not_after.has_value() && *not_after <= absl::Now()) {
+    return absl::FailedPreconditionError(
+        fmt::format("the certificate of {} expired at {}", files_.cert,
+                    absl::FormatTime(absl::RFC3339_sec, *not_after, absl::UTCTimeZone())));
+  }
+  current_ = *std::move(made);
+  return absl::OkStatus();
+}
+
+std::optional<absl::Status> Context::LoadIfChanged() {
+  if (Stamps() == stamps_) return std::nullopt;
+  return Load();
+}
+
+std::optional<absl::Time> Context::not_after() const {
+  std::lock_guard lock(mutex_);
+  return current_ == nullptr ? std::nullopt : current_->not_after;
+}
+
+std::shared_ptr<Context::Generation> Context::current() const {
+  std::lock_guard lock(mutex_);
+  return current_;
+}
+
+std::vector<Context::Stamp> Context::Stamps() const {
+  std::vector<Stamp> stamps;
+  for (const std::string* path : {&files_.cert, &files_.key, &files_.ca}) {
+    Stamp stamp;
+    struct stat status {};
+    if (!path->empty() && stat(path->c_str(), &status) == 0) {
+      stamp.exists = true;
+      stamp.device = status.st_dev;
+      stamp.inode = status.st_ino;
+      stamp.size = status.st_size;
+      stamp.modified_nanos =
+          int64_t{status.st_mtim.tv_sec} * 1'000'000'000 + status.st_mtim.tv_nsec;
+    }
+    stamps.push_back(stamp);
+  }
+  return stamps;
+}
+
+absl::StatusOr<std::shared_ptr<Context::Generation>> Context::Build() {
+  std::vector<X509Ptr> ca;
+  if (!files_.ca.empty()) {
+    absl::StatusOr<std::vector<X509Ptr>> read = ReadCertificates(files_.ca);
+    if (!read.ok()) return read.status();
+    ca = *std::move(read);
+  }
+  absl::StatusOr<std::unique_ptr<Generation>> made = Make(ca);
+  if (!made.ok()) return made.status();
+  std::shared_ptr<Generation> generation = *std::move(made);
+  SetCommonOptions(*generation->ctx);
+  if (!files_.cert.empty()) {
+    const absl::Status used = UseCertificate(*generation);
+    if (!used.ok()) return used;
+  }
+  return generation;
+}
+
+absl::Status Context::UseCertificate(Generation& generation) const {
+  absl::StatusOr<std::vector<X509Ptr>> chain = ReadCertificates(files_.cert);
+  if (!chain.ok()) return chain.status();
+  absl::StatusOr<PkeyPtr> key = ReadPrivateKey(files_.key);
+  if (!key.ok()) return key.status();
+  SSL_CTX* ctx = generation.ctx.get();
+  X509* own = chain->front().get();
+  if (X509_check_private_key(own, key->get()) != 1) {
+    ERR_clear_error();
+    return absl::InvalidArgumentError(
+        fmt::format("{} is not the key of {}", files_.key, files_.cert));
+  }
+  if (SSL_CTX_use_certificate(ctx, own) != 1) {
+    return absl::InvalidArgumentError(fmt::format("{}: {}", files_.cert, TakeErrorText()));
+  }
+  for (size_t i = 1; i < chain->size(); ++i) {
+    if (SSL_CTX_add1_chain_cert(ctx, (*chain)[i].get()) != 1) {
+      return absl::InvalidArgumentError(fmt::format("{}: {}", files_.cert, TakeErrorText()));
+    }
+  }
+  if (SSL_CTX_use_PrivateKey(ctx, key->get()) != 1) {
+    return absl::InvalidArgumentError(fmt::format("{}: {}", files_.key, TakeErrorText()));
+  }
+  generation.not_after = NotAfter(*own);
+  return absl::OkStatus();
+}
+
+absl::Status Context::Trust(SSL_CTX& ctx, const std::vector<X509Ptr>& ca) {
+  X509_STORE* store = SSL_CTX_get_cert_store(&ctx);
+  for (const X509Ptr& certificate : ca) {
+    if (X509_STORE_add_cert(store, certificate.get()) != 1) {
+      return absl::InvalidArgumentError(
+          fmt::format("a certificate cannot be trusted: {}", TakeErrorText()));
+    }
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace outrigger::tls

@@ -1,0 +1,90 @@
+// What the connections of one listener or upstream share: certificate, key, trust. Made of files,
+// which are loaded again when they change.
+//
+//   ServerContext context({.cert = "/certs/tls.crt", .key = "/certs/tls.key"}, ...);
+//   absl::Status status = context.Load();                 // before the first connection
+//   if (auto result = context.LoadIfChanged()) ...        // about once a second
+//
+// Files that cannot be used, or a certificate that has expired, never replace what is in use (E.2
+// 9): an error leaves everything as it was. New connections get what was loaded last; those that
+// are open keep theirs. The files are compared by what stat() says of the file itself, so that the
+// swap of Kubernetes' `..data` link is seen, and a change while they are read is seen the next
+// time.
+//
+// Load() and LoadIfChanged() are called by one thread, all else by any.
+
+#pragma once
+
+#include <sys/stat.h>
+
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "proxy/tls/openssl.h"
+#include "proxy/tls/san_rule.h"
+
+namespace outrigger::tls {
+
+struct Files {
+  std::string cert;  // with the chain behind it; empty: this side shows none
+  std::string key;
+  std::string ca;  // whom the peer's certificate must come from; empty: see the context
+};
+
+class Context {
+ public:
+  explicit Context(Files files) : files_(std::move(files)) {}
+  virtual ~Context() = default;
+  Context(const Context&) = delete;
+  Context& operator=(const Context&) = delete;
+
+  // Errors: name the file and say what is wrong.
+  absl::Status Load();
+  // Nothing when no file has changed since the last call.
+  std::optional<absl::Status> LoadIfChanged();
+
+  // When the certificate in use ends; nothing when there is none.
+  std::optional<absl::Time> not_after() const;
+
+ protected:
+  // What is loaded at a time; lives as long as its connections.
+  struct Generation {
+    virtual ~Generation() = default;
+    SslCtxPtr ctx;
+    std::optional<absl::Time> not_after;
+  };
+
+  // Sets up what only this kind of context needs; `ca` is empty when no file was named.
+  virtual absl::StatusOr<std::unique_ptr<Generation>> Make(const std::vector<X509Ptr>& ca) = 0;
+  // REQUIRES: loaded.
+  std::shared_ptr<Generation> current() const;
+  // Trusts these and nobody else.
+  static absl::Status Trust(SSL_CTX& ctx, const std::vector<X509Ptr>& ca);
+
+ private:
+  struct Stamp {
+    bool exists = false;
+    dev_t device = 0;
+    ino_t inode = 0;
+    off_t size = 0;
+    int64_t modified_nanos = 0;
+
+    friend bool operator==(const Stamp&, const Stamp&) = default;
+  };
+
+  std::vector<Stamp> Stamps() const;
+  absl::StatusOr<std::shared_ptr<Generation>> Build();
+  absl::Status UseCertificate(Generation& generation) const;
+
+  const Files files_;
+  std::vector<Stamp> stamps_;
+  mutable std::mutex mutex_;  // guards current_
+  std::shared_ptr<Generation> current_;
+};
+
+}  // namespace outrigger::tls

@@ -1,0 +1,100 @@
+// The TLS of one connection.
+//
+//   std::unique_ptr<net::SecureSession> session = context.NewSession(fd, observer);
+//   socket.StartTls(std::move(session), /*is_client=*/false);
+//
+// Made by ServerContext and ClientContext. Tells its observer once how the handshake ended. The
+// context and the observer outlive it; a certificate that is replaced meanwhile does not touch it.
+// One worker.
+
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "proxy/net/secure_session.h"
+#include "proxy/tls/openssl.h"
+#include "proxy/tls/san_rule.h"
+
+namespace outrigger::tls {
+
+enum class HandshakeOutcome : uint8_t {
+  kDone,
+  kCertificate,  // the peer's certificate is missing, not trusted, expired, or not of an allowed
+                 // name
+  kRefused,      // the peer refused, for example our certificate
+  kProtocol,     // no common version or cipher, or no TLS at all
+  kPlainHttp,    // an HTTP request that is not encrypted
+  kPeerClosed,
+  kGivenUp,  // not done in time, or this side is shutting down
+  kCount,
+};
+
+std::string_view HandshakeOutcomeName(HandshakeOutcome outcome);
+
+class SessionObserver {
+ public:
+  virtual ~SessionObserver() = default;
+  // `detail` says why in words, without secrets; empty for kDone.
+  virtual void OnHandshake(HandshakeOutcome outcome, std::string_view detail, int fd) = 0;
+};
+
+class Session final : public net::SecureSession {
+ public:
+  // What the peer's certificate has to be, besides trusted.
+  struct Policy {
+    bool is_server = false;
+    const std::vector<SanRule>* allowed = nullptr;  // null or empty: any
+  };
+
+  // `ssl` is set up for its role; `pin` is kept as long as it.
+  Session(SslPtr ssl, std::shared_ptr<const void> pin, int fd, const Policy& policy,
+          SessionObserver& observer);
+  ~Session() override;
+
+  net::HandshakeStatus Handshake() override;
+  void GiveUpHandshake() override;
+  net::IoResult Receive(char* data, size_t size) override;
+  net::IoResult Send(const iovec* parts, int count) override;
+  bool receive_wants_write() const override { return receive_wants_write_; }
+  bool send_wants_read() const override { return send_wants_read_; }
+  bool has_received() const override;
+  bool HasData() override;
+  void SendClose() override;
+  std::string_view protocol() const override;
+  std::string_view peer_identity() const override { return peer_identity_; }
+  std::string_view forwarded_certificate() const override { return forwarded_certificate_; }
+  bool met_plain_http() const override { return met_plain_http_; }
+
+  bool is_resumed() const { return SSL_session_reused(ssl_.get()) == 1; }
+  // Of the connection, for the callbacks of its context.
+  static Session* Of(const SSL* ssl) { return static_cast<Session*>(SSL_get_app_data(ssl)); }
+  // Whether the rules allow a verified certificate; keeps the reason for the log when not.
+  bool Allows(const X509& certificate);
+
+ private:
+  net::HandshakeStatus Fail(int result);
+  bool TakePeer();
+  // Sends one piece; false when nothing of it was taken.
+  bool SendPiece(std::string_view piece, net::IoResult& result);
+
+  const std::shared_ptr<const void> pin_;
+  const SslPtr ssl_;
+  const int fd_;
+  const Policy policy_;
+  SessionObserver& observer_;
+  std::string peer_identity_;
+  std::string forwarded_certificate_;
+  std::string denied_;  // why Allows() said no
+  bool is_done_ = false;
+  bool is_broken_ = false;
+  bool receive_wants_write_ = false;
+  bool send_wants_read_ = false;
+  bool has_unsent_ = false;  // a record is partly sent
+  bool met_plain_http_ = false;
+};
+
+}  // namespace outrigger::tls
