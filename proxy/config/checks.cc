@@ -95,6 +95,52 @@ class Checker {
       const HealthSettings& health = config_.upstreams[i].health;
       NotLonger(fmt::format("upstreams[{}].health", i), "timeout", health.timeout, "interval",
                 health.interval);
+      if (config_.upstreams[i].tls.has_value()) {
+        CheckUpstreamTls(config_.upstreams[i], fmt::format("upstreams[{}]", i));
+      }
+    }
+  }
+
+  void CheckTogether(const std::string& path, std::string_view one, bool has_one,
+                     std::string_view other, bool has_other) {
+    if (has_one == has_other ||
+        !AreRead(fmt::format("{}.{}", path, one), fmt::format("{}.{}", path, other))) {
+      return;
+    }
+    Report(path, fmt::format("{} must be stated, because {} is", has_one ? other : one,
+                             has_one ? one : other));
+  }
+
+  void CheckListenerTls(const ListenerTls& tls, const std::string& path) {
+    if (tls.cert.empty() && tls.key.empty()) {
+      if (AreRead(path + ".cert", path + ".key")) Report(path, "cert and key must be stated");
+    } else {
+      CheckTogether(path, "cert", !tls.cert.empty(), "key", !tls.key.empty());
+    }
+    if (!AreRead(path + ".client_auth", path + ".client_ca")) return;
+    if (tls.client_auth != ClientAuth::kNone && tls.client_ca.empty()) {
+      Report(path, "client_ca must be stated, because client_auth asks for certificates");
+    }
+    if (tls.client_auth != ClientAuth::kNone) return;
+    if (!tls.client_ca.empty()) {
+      Report(path + ".client_ca", "has no effect without client_auth: optional or require");
+    }
+    if (!tls.client_san.empty()) {
+      Report(path + ".client_san", "has no effect without client_auth: optional or require");
+    }
+  }
+
+  void CheckUpstreamTls(const UpstreamConfig& upstream, const std::string& path) {
+    CheckTogether(path + ".tls", "cert", !upstream.tls->cert.empty(), "key",
+                  !upstream.tls->key.empty());
+    const bool has_name = !upstream.tls->server_name.empty() || !upstream.tls->server_san.empty();
+    for (const Address& endpoint : upstream.endpoints) {
+      if (has_name || endpoint.kind != Address::Kind::kUnix) continue;
+      if (!AreRead(path + ".tls.server_name", path + ".tls.server_san")) continue;
+      Report(path + ".tls", fmt::format("server_name or server_san must be stated: {} is no name "
+                                        "to look for in the certificate",
+                                        endpoint.ToString()));
+      return;
     }
   }
 
@@ -108,6 +154,7 @@ class Checker {
       const ListenerConfig& listener = config_.listeners[i];
       const std::string path = fmt::format("listeners[{}]", i);
       CheckUpstreamName(path + ".upstream", listener.upstream);
+      if (listener.tls.has_value()) CheckListenerTls(*listener.tls, path + ".tls");
       const bool any_port =
           listener.address.kind != Address::Kind::kUnix && listener.address.port == 0;
       if (any_port || read_errors_.HasErrorAt(path + ".address")) continue;

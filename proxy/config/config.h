@@ -29,11 +29,11 @@
 
 namespace outrigger::config {
 
-enum class TenantSource { kAuthorization };
+enum class TenantSource { kMtls, kAuthorization };
 
 // Whom a request is accounted to: the first source that applies, else "anonymous".
 struct TenantConfig {
-  std::vector<TenantSource> from = {TenantSource::kAuthorization};
+  std::vector<TenantSource> from = {TenantSource::kMtls, TenantSource::kAuthorization};
   std::string header;  // empty: none; asked before `from`, lower case
 };
 

@@ -148,10 +148,13 @@ Type<TenantConfig> DescribeTenant() {
   using S = TenantConfig;
   return Section<S>("tenant")
       .Key("from", &S::from,
-           List(OneWordOf<TenantSource>({{"authorization", TenantSource::kAuthorization}},
-                                        {"mtls", "jwt", "api_key"}),
+           List(OneWordOf<TenantSource>({{"mtls", TenantSource::kMtls},
+                                         {"authorization", TenantSource::kAuthorization}},
+                                        {"jwt", "api_key"}),
                 {.unique = true}),
-           "What identifies a tenant: the first that applies, else all are `anonymous`")
+           "What identifies a tenant: the first that applies, else all are `anonymous`. `mtls` is "
+           "the "
+           "name in the client's certificate: its URI, such as a SPIFFE id, or its host name")
       .Key("header", &S::header, HeaderNameType(),
            "A header that names the tenant and is asked first. Only where callers are trusted: "
            "whoever sets it chooses whose quota is spent",

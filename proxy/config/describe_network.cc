@@ -65,6 +65,40 @@ Type<HealthSettings> DescribeHealth() {
       .Done();
 }
 
+Type<ListenerTls> DescribeListenerTls() {
+  using S = ListenerTls;
+  return Section<S>("listener_tls")
+      .Key("cert", &S::cert, FileType(), "The certificate and those between it and the CA, as PEM")
+      .Key("key", &S::key, FileType(), "Its private key, as PEM without a password")
+      .Key("client_ca", &S::client_ca, FileType(), "Whom certificates of clients must come from")
+      .Key("client_auth", &S::client_auth,
+           OneWordOf<ClientAuth>({{"none", ClientAuth::kNone},
+                                  {"optional", ClientAuth::kOptional},
+                                  {"require", ClientAuth::kRequire}}),
+           "Whether clients may or must show a certificate")
+      .Key("client_san", &S::client_san, List(SanRuleType(), {.max = 200, .unique = true}),
+           "Which of them are let in, by the names in their certificates: "
+           "`spiffe://example.org/ns/prod/*`, `spiffe://example.org/sa/web`, "
+           "`dns:web.example.org` or `dns:*.example.org`; empty lets in all")
+      .Done();
+}
+
+Type<UpstreamTls> DescribeUpstreamTls() {
+  using S = UpstreamTls;
+  return Section<S>("upstream_tls")
+      .Key("ca", &S::ca, FileType(), "Whom the service's certificate must come from",
+           "whom the system trusts")
+      .Key("cert", &S::cert, FileType(), "A certificate to show to the service, as PEM")
+      .Key("key", &S::key, FileType(), "Its private key, as PEM without a password")
+      .Key("server_name", &S::server_name, HostNameType(),
+           "The name to ask for and to find in the certificate", "the endpoint's host")
+      .Key(
+          "server_san", &S::server_san, List(SanRuleType(), {.max = 200, .unique = true}),
+          "Names of which the certificate must carry one, instead of the server's name, written as "
+          "for `client_san`")
+      .Done();
+}
+
 }  // namespace
 
 Type<AdminConfig> DescribeAdmin() {
@@ -87,7 +121,15 @@ Type<ListenerConfig> DescribeListener() {
            OneWordOf<ListenerProtocol>(
                {{"auto", ListenerProtocol::kAuto}, {"http1", ListenerProtocol::kHttp1}}, {"http2"}),
            "What clients speak; `auto` is HTTP/1.1 for now")
-      .Later("tls", "TLS on the listener")
+      .Key("tls", &S::tls, Or("none", DescribeListenerTls()),
+           "TLS on the listener; the files are loaded again when they change")
+      .Key("forwarded_client_cert", &S::forwarded_client_cert,
+           OneWordOf<ForwardedCert>({{"sanitize", ForwardedCert::kSanitize},
+                                     {"forward", ForwardedCert::kForward},
+                                     {"append", ForwardedCert::kAppend},
+                                     {"set", ForwardedCert::kSet}}),
+           "`X-Forwarded-Client-Cert` to the service: remove it, pass it on, add this client's "
+           "certificate to it, or replace it by that")
       .Key("limits", &S::limits, DescribeLimits(), "What clients may ask for")
       .Key(
           "half_close", &S::half_close,
@@ -115,7 +157,8 @@ Type<UpstreamConfig> DescribeUpstream() {
       .Key("protocol", &S::protocol,
            OneWordOf<UpstreamProtocol>({{"http1", UpstreamProtocol::kHttp1}}, {"http2"}),
            "What the service speaks")
-      .Later("tls", "TLS to the upstream")
+      .Key("tls", &S::tls, Or("none", DescribeUpstreamTls()),
+           "TLS to the service, always verified; `{}` is enough for a public certificate")
       .Key("balance", &S::balance,
            OneWordOf<Balance>(
                {{"least_request", Balance::kLeastRequest}, {"round_robin", Balance::kRoundRobin}},

@@ -7,6 +7,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "absl/time/time.h"
 #include "proxy/config/address.h"
@@ -39,10 +40,24 @@ struct ListenerLimits {
   std::map<std::string, std::optional<size_t>> body_by_type;  // by media type, lower case
 };
 
+enum class ClientAuth { kNone, kOptional, kRequire };
+// What becomes of X-Forwarded-Client-Cert, which says who the client of the mesh is.
+enum class ForwardedCert { kSanitize, kForward, kAppend, kSet };
+
+struct ListenerTls {
+  std::string cert;
+  std::string key;
+  std::string client_ca;
+  ClientAuth client_auth = ClientAuth::kNone;
+  std::vector<std::string> client_san;  // rules of tls::SanRule; empty: any client of the CA
+};
+
 struct ListenerConfig {
   std::string name = "inbound";
   Address address{Address::Kind::kIpv4, "0.0.0.0", 15001, ""};
   ListenerProtocol protocol = ListenerProtocol::kAuto;
+  std::optional<ListenerTls> tls;
+  ForwardedCert forwarded_client_cert = ForwardedCert::kSanitize;
   ListenerLimits limits;
   HalfClose half_close = HalfClose::kGone;
   int64_t trusted_hops = 0;  // proxies in front whose X-Forwarded-For is believed

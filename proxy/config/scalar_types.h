@@ -84,6 +84,9 @@ Type<std::string> MethodType();
 Type<std::string> PathType();          // in the normal form of semantics RU-5
 Type<std::string> PathTemplateType();  // the same, where `*` or `{name}` stands for one segment
 Type<std::string> MediaTypeType();     // type/subtype or type/*
+Type<std::string> FileType();          // an absolute path on this machine
+Type<std::string> HostNameType();
+Type<std::string> SanRuleType();  // a name in certificates, as tls::SanRule reads it
 
 // Accepts `none` alone: the key exists, its other values do not yet.
 Type<std::monostate> NoneYetType();

@@ -5,6 +5,7 @@
 
 #include "absl/strings/ascii.h"
 #include "proxy/config/scalar_types.h"
+#include "proxy/tls/san_rule.h"
 
 namespace outrigger::config {
 namespace {
@@ -150,6 +151,28 @@ absl::StatusOr<std::string> ReadMediaType(std::string_view text) {
   return absl::AsciiStrToLower(std::string(text));
 }
 
+absl::StatusOr<std::string> ReadFilePath(std::string_view text) {
+  if (text.size() < 2 || text.front() != '/' || text.back() == '/') return Mismatched();
+  if (text.find('\0') != text.npos) return Mismatched();
+  return std::string(text);
+}
+
+absl::StatusOr<std::string> ReadHostName(std::string_view text) {
+  constexpr size_t kMaxHostName = 253;
+  static constexpr std::string_view kSymbols = ".-_:";  // colons for IPv6
+  const bool valid = std::all_of(text.begin(), text.end(), [](char c) {
+    return IsLetter(c) || IsDigit(c) || kSymbols.find(c) != kSymbols.npos;
+  });
+  if (text.empty() || text.size() > kMaxHostName || !valid) return Mismatched();
+  return std::string(text);
+}
+
+absl::StatusOr<std::string> ReadSanRule(std::string_view text) {
+  absl::StatusOr<tls::SanRule> rule = tls::SanRule::Parse(text);
+  if (!rule.ok()) return Mismatched();
+  return std::string(text);
+}
+
 }  // namespace
 
 Type<std::string> TextType(std::string what, std::string pattern, ReadText read) {
@@ -176,6 +199,16 @@ Type<std::string> PathTemplateType() {
 }
 Type<std::string> MediaTypeType() {
   return TextType("a media type such as application/json", "^[^/ ]+/[^/ ;]+$", ReadMediaType);
+}
+Type<std::string> FileType() {
+  return TextType("the absolute path of a file, such as /certs/tls.crt", "^/.*[^/]$", ReadFilePath);
+}
+Type<std::string> HostNameType() {
+  return TextType("a host name or address", "^[A-Za-z0-9._:-]{1,253}$", ReadHostName);
+}
+Type<std::string> SanRuleType() {
+  return TextType("a name such as spiffe://example.org/ns/prod/* or dns:web.example.org",
+                  "^(dns:(\\*\\.)?[^/*]+|[^:/*]+://[^/*][^*]*(/\\*)?)$", ReadSanRule);
 }
 
 }  // namespace outrigger::config

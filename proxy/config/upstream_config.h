@@ -29,10 +29,19 @@ struct HealthSettings {
   int64_t healthy_after = 1;
 };
 
+struct UpstreamTls {
+  std::string ca;  // empty: whom the system trusts
+  std::string cert;
+  std::string key;
+  std::string server_name;              // empty: the endpoint's host
+  std::vector<std::string> server_san;  // rules of tls::SanRule, instead of the server's name
+};
+
 struct UpstreamConfig {
   std::string name = "app";
   std::vector<Address> endpoints = {{Address::Kind::kIpv4, "127.0.0.1", 8000, ""}};
   UpstreamProtocol protocol = UpstreamProtocol::kHttp1;
+  std::optional<UpstreamTls> tls;
   Balance balance = Balance::kLeastRequest;
   std::optional<int64_t> max_requests;
   std::optional<absl::Duration> connect_timeout;  // not set: see ConnectTimeout
