@@ -60,6 +60,21 @@ inline constexpr Descriptor kAcceptErrors = {
     "outrigger_accept_errors_total", Type::kCounter, "",
     "Connections that could not be accepted, for example at the limit of open files."};
 
+// TLS.
+inline constexpr Descriptor kTlsHandshakes = {
+    "outrigger_tls_handshakes_total", Type::kCounter, "side,name,outcome",
+    "TLS handshakes of a listener (side downstream) or an upstream, by how they ended: done, "
+    "certificate, refused, protocol, plain_http, peer_closed, given_up."};
+inline constexpr Descriptor kTlsCertificateExpiry = {
+    "outrigger_tls_certificate_expiry_timestamp_seconds", Type::kGauge, "side,name",
+    "When the certificate in use ends, in seconds since 1970."};
+inline constexpr Descriptor kTlsReloads = {
+    "outrigger_tls_reloads_total", Type::kCounter, "side,name,result",
+    "Changed certificate files that were loaded, or could not be used and were passed over."};
+inline constexpr Descriptor kTlsLastReload = {
+    "outrigger_tls_last_reload_successful", Type::kGauge, "side,name",
+    "0 while the certificate files have a fault and an earlier state of them is in use."};
+
 // Filters.
 inline constexpr Descriptor kIdempotency = {
     "outrigger_idempotency_total", Type::kCounter, "result",
