@@ -37,6 +37,11 @@ Task<int> ClientConnection::WaitConnected() {
   co_return socket_.is_open() ? socket_.TakeError() : ECONNRESET;
 }
 
+void ClientConnection::StartTls(std::unique_ptr<net::SecureSession> session) {
+  is_connecting_ = true;
+  socket_.StartTls(std::move(session), /*is_client=*/true);
+}
+
 void ClientConnection::StartExchange(http::Method method) {
   method_ = method;
   progress_ = {};

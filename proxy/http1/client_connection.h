@@ -51,8 +51,10 @@ class ClientConnection final : public net::SocketHandler, public Deletable, priv
   ClientConnection(EventLoop& loop, net::BufferPool& pool, int fd);
   ~ClientConnection() override;
 
-  // Waits for the outcome of connect(): 0, or errno.
+  // Waits for the outcome of connect(), or of the handshake: 0, or errno.
   Task<int> WaitConnected();
+  // Encrypts the connection; WaitConnected() tells the outcome. REQUIRES: connected, not used yet.
+  void StartTls(std::unique_ptr<net::SecureSession> session);
 
   void StartExchange(http::Method method);
   net::Output& output() { return output_; }
@@ -99,6 +101,7 @@ class ClientConnection final : public net::SocketHandler, public Deletable, priv
   void OnReadable() override;
   void OnWritable() override;
   void OnPeerClosed() override;
+  void OnSecured() override { OnWritable(); }
 
   void SendFailed();
   void Receive();

@@ -27,7 +27,8 @@ std::string_view OriginForm(const RequestHead& head, Arena& arena) {
 }  // namespace
 
 ServerConnection::ServerConnection(const ServerContext& context, int fd,
-                                   const net::SocketAddress& peer, std::function<void()> on_closed)
+                                   const net::SocketAddress& peer, std::function<void()> on_closed,
+                                   std::unique_ptr<net::SecureSession> session)
     : context_(context),
       on_closed_(std::move(on_closed)),
       socket_(*context.loop, fd, *this),
@@ -36,14 +37,20 @@ ServerConnection::ServerConnection(const ServerContext& context, int fd,
       write_deadline_([this] { OnWriteDeadline(); }),
       drained_(*context.loop),
       peer_host_(peer.HostText()) {
-  context_.idle_timeouts->Arm(read_deadline_);
+  if (session == nullptr) {
+    context_.idle_timeouts->Arm(read_deadline_);
+  } else {
+    context_.header_timeouts->Arm(read_deadline_);
+    socket_.StartTls(std::move(session), /*is_client=*/false);
+  }
 }
 
 ServerConnection::~ServerConnection() = default;
 
 void ServerConnection::Drain() {
   is_draining_ = true;
-  if (state_ == State::kHead && buffer_.empty()) Close(false);
+  // A handshake that is under way has a request behind it.
+  if (state_ == State::kHead && buffer_.empty() && !socket_.is_handshaking()) Close(false);
 }
 
 void ServerConnection::Shutdown() {
@@ -60,6 +67,8 @@ void ServerConnection::CloseNow() {
   if (state_ != State::kClosed) ClientGone();
 }
 
+void ServerConnection::OnSecured() { context_.idle_timeouts->Arm(read_deadline_); }
+
 void ServerConnection::OnReadable() {
   switch (state_) {
     case State::kHead: {
@@ -72,7 +81,12 @@ void ServerConnection::OnReadable() {
         return;
       }
       if (buffer_.empty()) buffer_.Clear();
-      if (result.status != net::IoStatus::kAgain) Close(false);
+      if (result.status == net::IoStatus::kAgain) return;
+      if (socket_.FallBackToPlain()) {
+        Refuse(Reason::kBadRequest, "this port speaks TLS, the request was not encrypted");
+      } else {
+        Close(false);
+      }
       return;
     }
     case State::kExchange:
@@ -215,6 +229,11 @@ void ServerConnection::BeginExchange(const RequestHead& head, const RequestFrami
   request.target = OriginForm(head, *request.arena);
   request.authority = head.authority;
   request.peer_address = peer_host_;
+  if (const net::SecureSession* session = socket_.secure_session(); session != nullptr) {
+    request.scheme = "https";
+    request.peer_identity = session->peer_identity();
+    request.peer_certificate = session->forwarded_certificate();
+  }
   request.body = reader_->NewBody();
   if (framing.body.kind == BodyKind::kLength) request.body_length = framing.body.length;
   request.expects_continue = framing.expects_continue;

@@ -53,9 +53,11 @@ class ServerConnection final : public net::SocketHandler,
                                private RequestReader::Owner,
                                private Deferred {
  public:
-  // Takes the descriptor. `on_closed` is called once, when the connection has ended.
+  // Takes the descriptor. `on_closed` is called once, when the connection has ended. With `session`
+  // the connection is encrypted.
   ServerConnection(const ServerContext& context, int fd, const net::SocketAddress& peer,
-                   std::function<void()> on_closed);
+                   std::function<void()> on_closed,
+                   std::unique_ptr<net::SecureSession> session = nullptr);
   ~ServerConnection() override;
 
   // Closes now when idle, else after the answer that is being sent.
@@ -84,6 +86,7 @@ class ServerConnection final : public net::SocketHandler,
   void OnReadable() override;
   void OnWritable() override;
   void OnPeerClosed() override;
+  void OnSecured() override;
 
   // http::ServerStream
   void SendHead(const http::ResponseHeadToSend& head) override;
