@@ -6,6 +6,7 @@
 namespace outrigger::upstream {
 namespace {
 
+constexpr absl::Duration kHandshakeTimeout = absl::Seconds(2);  // TO-1
 constexpr absl::Duration kFirstEjection = absl::Seconds(1);
 constexpr absl::Duration kLongestEjection = absl::Seconds(30);
 
@@ -14,8 +15,10 @@ constexpr absl::Duration kLongestEjection = absl::Seconds(30);
 EndpointState::EndpointState(EventLoop& loop, const UpstreamOptions& upstream,
                              const UpstreamOptions::EndpointOptions& options)
     : loop_(loop),
+      options_(options),
       max_idle_(upstream.keepalive_max),
       connect_timeouts_(loop, options.connect_timeout),
+      handshake_timeouts_(loop, kHandshakeTimeout),
       idle_limit_(upstream.keepalive_idle) {
   if (!options.endpoint.needs_resolving()) addresses_.push_back(options.endpoint.address);
 }

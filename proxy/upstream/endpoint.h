@@ -37,6 +37,8 @@ class EndpointState final : private http1::ClientConnection::IdleOwner {
   void OnConnectResult(bool succeeded, MonoTime now);
 
   DeadlineQueue& connect_timeouts() { return connect_timeouts_; }
+  DeadlineQueue& handshake_timeouts() { return handshake_timeouts_; }
+  const UpstreamOptions::EndpointOptions& options() const { return options_; }
   IdleLimit& idle_limit() { return idle_limit_; }
 
   size_t in_flight = 0;
@@ -45,8 +47,10 @@ class EndpointState final : private http1::ClientConnection::IdleOwner {
   void OnIdleClosed(http1::ClientConnection& connection) override;
 
   EventLoop& loop_;
+  const UpstreamOptions::EndpointOptions& options_;
   const size_t max_idle_;
   DeadlineQueue connect_timeouts_;
+  DeadlineQueue handshake_timeouts_;
   IdleLimit idle_limit_;
   std::vector<net::SocketAddress> addresses_;
   size_t next_address_ = 0;

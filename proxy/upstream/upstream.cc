@@ -115,6 +115,19 @@ std::optional<ConnectionLease> Upstream::TryReuse(Need need) {
   return std::nullopt;
 }
 
+namespace {
+
+// Of what the connection is waiting for: 0, or errno.
+Task<int> Outcome(ClientConnection& connection, DeadlineQueue& timeouts) {
+  Abortable<int> connecting(connection.WaitConnected());
+  DeadlineEntry deadline([&connecting] { connecting.Abort(); });
+  timeouts.Arm(deadline);
+  const std::optional<int> error = co_await connecting;
+  co_return error.value_or(ETIMEDOUT);
+}
+
+}  // namespace
+
 Task<Expected<ConnectionLease, Failure>> Upstream::Connect(Need need) {
   if (!TakeSlot()) co_return Failure{.reason = Reason::kConcurrency};
   EndpointState* endpoint = Pick();
@@ -139,13 +152,13 @@ Task<Expected<ConnectionLease, Failure>> Upstream::Connect(Need need) {
     co_return failed;
   }
   lease.connection_ = new ClientConnection(loop_, pool_, fd);
-  Abortable<int> connecting(lease.connection_->WaitConnected());
-  DeadlineEntry deadline([&connecting] { connecting.Abort(); });
-  endpoint->connect_timeouts().Arm(deadline);
-  const std::optional<int> error = co_await connecting;
-  const bool is_connected = error.has_value() && *error == 0;
-  endpoint->OnConnectResult(is_connected, loop_.Now());
-  if (!is_connected) co_return failed;
+  int error = co_await Outcome(*lease.connection_, endpoint->connect_timeouts());
+  if (error == 0 && endpoint->options().new_session) {
+    lease.connection_->StartTls(endpoint->options().new_session(fd));
+    error = co_await Outcome(*lease.connection_, endpoint->handshake_timeouts());
+  }
+  endpoint->OnConnectResult(error == 0, loop_.Now());
+  if (error != 0) co_return failed;
   co_return lease;
 }
 

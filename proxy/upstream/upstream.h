@@ -16,6 +16,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -35,6 +36,8 @@ struct UpstreamOptions {
   struct EndpointOptions {
     net::Endpoint endpoint;
     absl::Duration connect_timeout = absl::Milliseconds(300);
+    // Makes the TLS of a connection; empty: plain.
+    std::function<std::unique_ptr<net::SecureSession>(int fd)> new_session;
   };
 
   std::string name;
