@@ -123,16 +123,22 @@ TraceContext IdentityMaker::Trace(const http::HeaderList& headers, Arena& arena)
   return {traceparent, traceparent.substr(kTraceIdAt, kTraceIdBytes)};
 }
 
-std::string_view IdentityMaker::Tenant(const http::HeaderList& headers,
+std::string_view IdentityMaker::Tenant(const http::Request& request,
                                        const config::TenantConfig& config, Arena& arena) {
   if (!config.header.empty()) {
-    const HeaderField* field = headers.Find(std::string_view(config.header));
+    const HeaderField* field = request.headers.Find(std::string_view(config.header));
     if (field != nullptr && !field->value.empty()) return field->value;
   }
-  if (config.from.empty()) return "anonymous";
-  const HeaderField* authorization = headers.Find(HeaderId::kAuthorization);
-  if (authorization == nullptr || authorization->value.empty()) return "anonymous";
-  return arena.Copy(log::HashForLog(authorization->value));
+  for (const config::TenantSource source : config.from) {
+    if (source == config::TenantSource::kMtls) {
+      if (!request.peer_identity.empty()) return request.peer_identity;
+      continue;
+    }
+    const HeaderField* authorization = request.headers.Find(HeaderId::kAuthorization);
+    if (authorization == nullptr || authorization->value.empty()) continue;
+    return arena.Copy(log::HashForLog(authorization->value));
+  }
+  return "anonymous";
 }
 
 }  // namespace outrigger::chain

@@ -3,7 +3,7 @@
 //   IdentityMaker identity(random);
 //   request.id = identity.RequestId(request.headers, arena);
 //   const TraceContext trace = identity.Trace(request.headers, arena);
-//   request.tenant = identity.Tenant(request.headers, tenant_config, arena);
+//   request.tenant = identity.Tenant(request, tenant_config, arena);
 //
 // One worker. Strings live in the arena, are static, or are the caller's field itself.
 
@@ -15,6 +15,7 @@
 #include "proxy/base/random.h"
 #include "proxy/config/config.h"
 #include "proxy/http/headers.h"
+#include "proxy/http/request.h"
 
 namespace outrigger::chain {
 
@@ -39,9 +40,10 @@ class IdentityMaker {
   std::string_view RequestId(const http::HeaderList& headers, Arena& arena);
   // Continues a well-formed traceparent of version 00, else starts a trace (W3C Trace Context).
   TraceContext Trace(const http::HeaderList& headers, Arena& arena);
-  // Whom the request is accounted to (semantics ID-2): the trusted header's value, else a hash of
-  // Authorization, else "anonymous". A credential itself is never kept.
-  std::string_view Tenant(const http::HeaderList& headers, const config::TenantConfig& config,
+  // Whom the request is accounted to (semantics ID-2): the trusted header's value, else the first
+  // of the configured sources that the request has, the name in the client's certificate or a hash
+  // of Authorization, else "anonymous". A credential itself is never kept.
+  std::string_view Tenant(const http::Request& request, const config::TenantConfig& config,
                           Arena& arena);
 
  private:

@@ -99,6 +99,7 @@ void StreamDriver::Start(http::ServerStream& stream) {
                     snapshot_->config->listeners[context_.listener].trusted_hops);
   request_.path = normal.path;
   request_.query = normal.query;
+  SetForwardedCert();
   route_ = snapshot_->Find(request_, context_.listener);
   const Failure refusal = Admit();
   if (refusal.reason != Reason::kNone) {
@@ -109,7 +110,7 @@ void StreamDriver::Start(http::ServerStream& stream) {
   request_.effects = common::EffectsOfRequest(
       ToEffects(route_->config->EffectsOf(request_.method_name, request_.path)),
       request_.headers.Has(HeaderId::kIdempotencyKey));
-  request_.tenant = context_.identity.Tenant(request_.headers, snapshot_->config->tenant, arena_);
+  request_.tenant = context_.identity.Tenant(request_, snapshot_->config->tenant, arena_);
   request_.chain_pin = snapshot_;
   ArmDeadline();
   if (request_.deadline <= context_.loop.Now()) {
@@ -118,6 +119,25 @@ void StreamDriver::Start(http::ServerStream& stream) {
   }
   task_ = Run();
   task_.Start();
+}
+
+// A service may take it for the proof of who is calling, so that only whom the configuration trusts
+// may say it (SE-3).
+void StreamDriver::SetForwardedCert() {
+  const config::ForwardedCert mode =
+      snapshot_->config->listeners[context_.listener].forwarded_client_cert;
+  if (mode == config::ForwardedCert::kForward) return;
+  std::string_view value = request_.peer_certificate;
+  if (mode == config::ForwardedCert::kSanitize) value = {};
+  const http::HeaderField* received = request_.headers.Find(HeaderId::kXForwardedClientCert);
+  if (mode == config::ForwardedCert::kAppend && received != nullptr) {
+    if (value.empty()) return;
+    value = arena_.Concat(received->value, ",", value);
+  }
+  request_.headers.Remove(HeaderId::kXForwardedClientCert);
+  if (value.empty()) return;
+  request_.upstream_headers.Add(
+      {"x-forwarded-client-cert", value, HeaderId::kXForwardedClientCert});
 }
 
 Failure StreamDriver::Admit() {

@@ -59,6 +59,7 @@ class StreamDriver final : public http::StreamHandler, public Pooled {
 
   void CountActive(int delta);
   // A reason to refuse the request before the chain; kNone: none.
+  void SetForwardedCert();
   http::Failure Admit();
   void ArmDeadline();
   void OnDeadline();

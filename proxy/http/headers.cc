@@ -49,6 +49,7 @@ constexpr Known kKnown[] = {
     {"www-authenticate", HeaderId::kWwwAuthenticate},
     {"x-envoy-attempt-count", HeaderId::kXEnvoyAttemptCount},
     {"x-envoy-expected-rq-timeout-ms", HeaderId::kXEnvoyExpectedRqTimeoutMs},
+    {"x-forwarded-client-cert", HeaderId::kXForwardedClientCert},
     {"x-forwarded-for", HeaderId::kXForwardedFor},
     {"x-forwarded-host", HeaderId::kXForwardedHost},
     {"x-forwarded-proto", HeaderId::kXForwardedProto},

@@ -59,6 +59,7 @@ enum class HeaderId : uint8_t {
   kWwwAuthenticate,
   kXEnvoyAttemptCount,
   kXEnvoyExpectedRqTimeoutMs,
+  kXForwardedClientCert,
   kXForwardedFor,
   kXForwardedHost,
   kXForwardedProto,

@@ -3,8 +3,9 @@
 namespace outrigger::http {
 
 void Request::Detach(Arena& owned) {
-  for (std::string_view* view : {&method_name, &target, &authority, &peer_address, &client_address,
-                                 &path, &query, &tenant, &id, &traceparent}) {
+  for (std::string_view* view : {&method_name, &target, &authority, &peer_address, &peer_identity,
+                                 &peer_certificate, &client_address, &path, &query, &tenant, &id,
+                                 &traceparent}) {
     *view = owned.Copy(*view);
   }
   if (!trace_id.empty()) trace_id = owned.Copy(trace_id);

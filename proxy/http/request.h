@@ -55,6 +55,9 @@ struct Request {
   bool expects_continue = false;
   std::string_view peer_address;  // of the other end of the connection, without the port
   std::string_view scheme = "http";
+  // What the client has proven by TLS (proxy/net/secure_session.h); empty: nothing.
+  std::string_view peer_identity;
+  std::string_view peer_certificate;
 
   // Set by the driver.
   std::string_view path;   // normalised, without the query; for matching only (RU-5)
