@@ -73,12 +73,14 @@ class Process::SignalEvent {
   event* event_;
 };
 
-Process::Process(std::shared_ptr<const config::Config> config)
+Process::Process(std::shared_ptr<const config::Config> config,
+                 std::unique_ptr<log::LogService> logs, std::unique_ptr<TlsContexts> tls)
     : config_(std::move(config)),
       via_name_(MakeViaName()),
       worker_count_(
           WorkerCount(config_->workers, CgroupCpuLimit(), std::thread::hardware_concurrency())),
-      logs_(MakeLogs(*config_)),
+      logs_(std::move(logs)),
+      tls_(std::move(tls)),
       standard_metrics_(registry_, static_cast<size_t>(config_->metrics.max_label_values)),
       audit_(logs_->shared()),
       breaker_reporter_(registry_, standard_metrics_, logs_->shared()),
@@ -89,6 +91,7 @@ Process::Process(std::shared_ptr<const config::Config> config)
              .standard_metrics = standard_metrics_,
              .logs = *logs_,
              .via_name = via_name_,
+             .tls = *tls_,
              .on_tick = [this](int worker, MonoTime now) { OnTick(worker, now); }},
       breaker_readiness_(shared_.breakers(), config_->readiness.max_unready_for) {
   for (const config::ReadinessFlip flip : config_->readiness.flip_on) {
@@ -129,7 +132,11 @@ Process::~Process() {
 absl::StatusOr<std::unique_ptr<Process>> Process::Start(
     std::shared_ptr<const config::Config> config) {
   RaiseFileLimit();
-  std::unique_ptr<Process> process(new Process(std::move(config)));
+  std::unique_ptr<log::LogService> logs = MakeLogs(*config);
+  absl::StatusOr<std::unique_ptr<TlsContexts>> tls = TlsContexts::Load(*config, *logs);
+  if (!tls.ok()) return tls.status();
+  std::unique_ptr<Process> process(
+      new Process(std::move(config), std::move(logs), *std::move(tls)));
   // One arena for each thread that allocates; more only cost memory.
   mallopt(M_ARENA_MAX, process->worker_count_);
   for (int i = 0; i < process->worker_count_; ++i) {
@@ -242,6 +249,9 @@ void Process::AddMetrics() {
     callbacks_.push_back(registry_.AddCallback(descriptor, std::move(samples)));
   };
   for (metrics::CallbackHandle& handle : metrics::AddProcessMetrics(registry_)) {
+    callbacks_.push_back(std::move(handle));
+  }
+  for (metrics::CallbackHandle& handle : tls_->AddMetrics(registry_)) {
     callbacks_.push_back(std::move(handle));
   }
   const auto one = [](double value) { return std::vector<Sample>{{{}, value}}; };
@@ -359,6 +369,7 @@ int Process::Run() {
       .Str("version", kVersion)
       .Int("workers", worker_count_)
       .Int("admin_port", admin_port());
+  tls_->Watch(main_loop_);
   main_loop_.Run();
   return 0;
 }

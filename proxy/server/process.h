@@ -28,6 +28,7 @@
 #include "proxy/server/admin_backend.h"
 #include "proxy/server/breaker_readiness.h"
 #include "proxy/server/drain.h"
+#include "proxy/server/tls_contexts.h"
 #include "proxy/server/worker.h"
 
 namespace outrigger::server {
@@ -49,7 +50,8 @@ class Process {
  private:
   class SignalEvent;
 
-  explicit Process(std::shared_ptr<const config::Config> config);
+  Process(std::shared_ptr<const config::Config> config, std::unique_ptr<log::LogService> logs,
+          std::unique_ptr<TlsContexts> tls);
   chain::SharedState::Options SharedOptions();
   absl::Status Bind();
   absl::Status StartAdmin();
@@ -63,6 +65,7 @@ class Process {
   const int worker_count_;
   EventLoop main_loop_;
   std::unique_ptr<log::LogService> logs_;
+  const std::unique_ptr<TlsContexts> tls_;
   metrics::Registry registry_;
   metrics::StandardMetrics standard_metrics_;
   std::vector<metrics::CallbackHandle> callbacks_;

@@ -116,6 +116,8 @@ struct Worker::ListenerState {
 
   HandlerFactory handlers;
   http1::ServerContext context;
+  const tls::ServerContext* tls = nullptr;
+  HandshakeReporter* handshakes = nullptr;  // with `tls`
   std::unique_ptr<net::Listener> listener;
   IntrusiveList<http1::ServerConnection::Membership> connections;
 };
@@ -186,6 +188,11 @@ Worker::Worker(int index, const ProcessParts& process, std::shared_ptr<const con
     context.write_idle_timeouts = &timeouts_.For(limits.write_idle_timeout);
     context.idle_timeouts = &timeouts_.For(limits.idle_timeout);
     context.linger_timeouts = &timeouts_.For(kLingerTimeout);
+    listener->tls = process_.tls.Listener(i);
+    if (listener->tls != nullptr) {
+      listener->handshakes =
+          &NewHandshakeReporter(TlsContexts::kDownstream, config->listeners[i].name);
+    }
     listeners_.push_back(std::move(listener));
   }
 }
@@ -198,10 +205,30 @@ Worker::~Worker() {
   loop_.RunPending();
 }
 
+HandshakeReporter& Worker::NewHandshakeReporter(std::string_view side, const std::string& name) {
+  handshake_reporters_.push_back(
+      std::make_unique<HandshakeReporter>(process_.registry, metrics_, log_, side, name));
+  return *handshake_reporters_.back();
+}
+
+void Worker::UseTls(const config::UpstreamConfig& config, upstream::UpstreamOptions& options) {
+  const tls::ClientContext* context = process_.tls.Upstream(config.name);
+  if (context == nullptr) return;
+  HandshakeReporter& reporter = NewHandshakeReporter(TlsContexts::kUpstream, config.name);
+  for (size_t i = 0; i < options.endpoints.size(); ++i) {
+    options.endpoints[i].new_session = [context, &reporter,
+                                        host = config.endpoints[i].host](int fd) {
+      return context->NewSession(fd, host, reporter);
+    };
+  }
+}
+
 void Worker::MakeUpstreams(const config::Config& config) {
   for (const config::UpstreamConfig& upstream : config.upstreams) {
+    upstream::UpstreamOptions options = ToOptions(upstream);
+    UseTls(upstream, options);
     upstreams_[upstream.name] = std::make_unique<upstream::Upstream>(
-        loop_, pool_, random_, ToOptions(upstream), process_.shared.Upstream(upstream.name));
+        loop_, pool_, random_, std::move(options), process_.shared.Upstream(upstream.name));
     router_observers_[upstream.name] = std::make_unique<UpstreamTimes>(
         metrics_, process_.standard_metrics.Upstream(upstream.name));
     for (const config::Address& endpoint : upstream.endpoints) {
@@ -264,10 +291,15 @@ void Worker::AddListener(size_t listener, int fd) {
 }
 
 void Worker::OnAccept(ListenerState& listener, int fd, const net::SocketAddress& peer) {
-  auto* connection = new http1::ServerConnection(listener.context, fd, peer, [this] {
-    open_connections_.fetch_sub(1, std::memory_order_relaxed);
-    metrics_.Add(process_.standard_metrics.downstream_connections, -1);
-  });
+  std::unique_ptr<net::SecureSession> session;
+  if (listener.tls != nullptr) session = listener.tls->NewSession(fd, *listener.handshakes);
+  auto* connection = new http1::ServerConnection(
+      listener.context, fd, peer,
+      [this] {
+        open_connections_.fetch_sub(1, std::memory_order_relaxed);
+        metrics_.Add(process_.standard_metrics.downstream_connections, -1);
+      },
+      std::move(session));
   listener.connections.PushBack(connection->membership);
   open_connections_.fetch_add(1, std::memory_order_relaxed);
   metrics_.Add(process_.standard_metrics.downstream_connections, 1);

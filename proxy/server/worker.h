@@ -23,6 +23,8 @@
 #include "proxy/chain/stream_driver.h"
 #include "proxy/http1/server_connection.h"
 #include "proxy/net/listener.h"
+#include "proxy/server/handshake_reporter.h"
+#include "proxy/server/tls_contexts.h"
 #include "proxy/upstream/name_watch.h"
 #include "proxy/upstream/router.h"
 #include "proxy/upstream/upstream.h"
@@ -36,6 +38,7 @@ struct ProcessParts {
   metrics::StandardMetrics& standard_metrics;
   log::LogService& logs;
   std::string_view via_name;
+  const TlsContexts& tls;
   // Called on the worker's thread about once a second, and when it begins to run.
   std::function<void(int worker, MonoTime now)> on_tick;
 };
@@ -69,6 +72,8 @@ class Worker {
   struct ListenerState;
   class Heartbeat;
 
+  HandshakeReporter& NewHandshakeReporter(std::string_view side, const std::string& name);
+  void UseTls(const config::UpstreamConfig& config, upstream::UpstreamOptions& options);
   void MakeUpstreams(const config::Config& config);
   void WatchNames(upstream::Upstream& upstream);
   void LookAtUpstreams();
@@ -86,6 +91,8 @@ class Worker {
   metrics::LabelledCounter refused_tenants_;
   log::Logger& log_;
   chain::IdentityMaker identity_;
+  // Before the connections, which report to them.
+  std::vector<std::unique_ptr<HandshakeReporter>> handshake_reporters_;
   std::map<std::string, std::unique_ptr<upstream::Upstream>> upstreams_;
   std::map<std::string, std::unique_ptr<upstream::RouterObserver>> router_observers_;
   std::map<std::string, std::vector<metrics::GaugeId>> ejected_;  // by endpoint
