@@ -150,6 +150,10 @@ void ClientConnection::Receive() {
 }
 
 Failure ClientConnection::BrokenBeforeHead() const {
+  const net::SecureSession* session = socket_.secure_session();
+  if (session != nullptr && session->was_refused()) {
+    return {.reason = Reason::kConnectFail, .phase = Phase::kConnect, .executed = Executed::kNo};
+  }
   return {.reason = Reason::kUpstreamReset,
           .phase = is_request_complete_ ? Phase::kAwaitingHead : Phase::kSending,
           .executed = Executed::kMaybe,

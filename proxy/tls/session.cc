@@ -29,6 +29,25 @@ bool IsAlert(unsigned long code) {  // NOLINT: OpenSSL's type
   return ERR_GET_LIB(code) == ERR_LIB_SSL && ERR_GET_REASON(code) >= SSL_AD_REASON_OFFSET;
 }
 
+// Alerts that only the server's side of a handshake sends (RFC 8446, 6.2).
+bool IsRefusal(unsigned long code) {  // NOLINT
+  if (!IsAlert(code)) return false;
+  switch (ERR_GET_REASON(code) - SSL_AD_REASON_OFFSET) {
+    case SSL_AD_HANDSHAKE_FAILURE:
+    case SSL_AD_BAD_CERTIFICATE:
+    case SSL_AD_UNSUPPORTED_CERTIFICATE:
+    case SSL_AD_CERTIFICATE_REVOKED:
+    case SSL_AD_CERTIFICATE_EXPIRED:
+    case SSL_AD_CERTIFICATE_UNKNOWN:
+    case SSL_AD_UNKNOWN_CA:
+    case SSL_AD_ACCESS_DENIED:
+    case SSL_AD_CERTIFICATE_REQUIRED:
+      return true;
+    default:
+      return false;
+  }
+}
+
 bool IsAboutCertificate(int reason) {
   return reason == SSL_R_CERTIFICATE_VERIFY_FAILED ||
          reason == SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE;
@@ -132,6 +151,14 @@ bool Session::TakePeer() {
   return true;
 }
 
+void Session::Break() {
+  const unsigned long code = TakeErrorCode();
+  is_broken_ = true;
+  if (policy_.is_server || has_received_data_ || !IsRefusal(code)) return;
+  was_refused_ = true;
+  observer_.OnHandshake(HandshakeOutcome::kRefused, ErrorText(code), fd_);
+}
+
 IoResult Session::Receive(char* data, size_t size) {
   receive_wants_write_ = false;
   if (is_broken_) return {.status = IoStatus::kError, .error = ECONNRESET};
@@ -141,6 +168,7 @@ IoResult Session::Receive(char* data, size_t size) {
                                static_cast<int>(std::min<size_t>(size - received, INT_MAX)));
     if (count > 0) {
       received += static_cast<size_t>(count);
+      has_received_data_ = true;
       // Asking once more would cost a system call, for nothing most of the time.
       if (SSL_has_pending(ssl_.get()) == 0) break;
       continue;
@@ -157,8 +185,7 @@ IoResult Session::Receive(char* data, size_t size) {
         if (received == 0) return {.status = IoStatus::kEnd};
         return {.bytes = received};
       default:
-        ERR_clear_error();
-        is_broken_ = true;
+        Break();
         if (received == 0) return {.status = IoStatus::kError, .error = ECONNRESET};
         return {.bytes = received};
     }
@@ -184,8 +211,7 @@ bool Session::HasData() {
     case SSL_ERROR_ZERO_RETURN:
       return true;
     default:
-      ERR_clear_error();
-      is_broken_ = true;
+      Break();
       return true;
   }
 }

@@ -67,6 +67,7 @@ class Session final : public net::SecureSession {
   std::string_view protocol() const override;
   std::string_view peer_identity() const override { return peer_identity_; }
   std::string_view forwarded_certificate() const override { return forwarded_certificate_; }
+  bool was_refused() const override { return was_refused_; }
   bool met_plain_http() const override { return met_plain_http_; }
 
   bool is_resumed() const { return SSL_session_reused(ssl_.get()) == 1; }
@@ -78,6 +79,7 @@ class Session final : public net::SecureSession {
  private:
   net::HandshakeStatus Fail(int result);
   bool TakePeer();
+  void Break();
   // Sends one piece; false when nothing of it was taken.
   bool SendPiece(std::string_view piece, net::IoResult& result);
 
@@ -94,6 +96,8 @@ class Session final : public net::SecureSession {
   bool receive_wants_write_ = false;
   bool send_wants_read_ = false;
   bool has_unsent_ = false;  // a record is partly sent
+  bool has_received_data_ = false;
+  bool was_refused_ = false;
   bool met_plain_http_ = false;
 };
 
