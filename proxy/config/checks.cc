@@ -133,6 +133,10 @@ class Checker {
   void CheckUpstreamTls(const UpstreamConfig& upstream, const std::string& path) {
     CheckTogether(path + ".tls", "cert", !upstream.tls->cert.empty(), "key",
                   !upstream.tls->key.empty());
+    if (upstream.health.path.has_value() && AreRead(path + ".tls", path + ".health.path")) {
+      Report(path + ".health.path",
+             "is not possible over TLS yet; without it the check is a TCP connect");
+    }
     const bool has_name = !upstream.tls->server_name.empty() || !upstream.tls->server_san.empty();
     for (const Address& endpoint : upstream.endpoints) {
       if (has_name || endpoint.kind != Address::Kind::kUnix) continue;

@@ -105,20 +105,21 @@ Expected<Config, ConfigErrors> Default(std::string_view upstream) {
   constexpr std::string_view kHttp = "http://";
   constexpr std::string_view kHttps = "https://";
   std::string text(upstream);
-  if (upstream.starts_with(kHttps)) {
-    return OneError("--upstream", "TLS to the upstream is not supported yet");
-  }
-  if (upstream.starts_with(kHttp)) {
-    text.erase(0, kHttp.size());
+  const bool is_tls = upstream.starts_with(kHttps);
+  if (is_tls || upstream.starts_with(kHttp)) {
+    text.erase(0, is_tls ? kHttps.size() : kHttp.size());
     if (text.ends_with('/')) text.pop_back();
     const size_t after_host = text.rfind(']');
-    if (text.find(':', after_host == text.npos ? 0 : after_host) == text.npos) text += ":80";
+    if (text.find(':', after_host == text.npos ? 0 : after_host) == text.npos) {
+      text += is_tls ? ":443" : ":80";
+    }
   }
   absl::StatusOr<Address> address = ParseAddress(text, AddressUse::kConnect);
   if (!address.ok()) return OneError("--upstream", std::string(address.status().message()));
 
   Config config;
   config.upstreams.front().endpoints = {*std::move(address)};
+  if (is_tls) config.upstreams.front().tls.emplace();
   Complete(Node{}, config);
   return config;
 }

@@ -117,28 +117,48 @@ TEST_F(IdentityTest, StartsATraceWhenTheCallersIsMissingOrWrong) {
 TEST_F(IdentityTest, AccountsToAHeaderThenToAHashThenToAnonymous) {
   config::TenantConfig config;
   config.header = "x-tenant";
-  http::HeaderList headers;
-  EXPECT_EQ(identity_.Tenant(headers, config, arena_), "anonymous");
-  headers.Add("Authorization", "Bearer secret");
-  const std::string_view hashed = identity_.Tenant(headers, config, arena_);
+  http::Request request;
+  EXPECT_EQ(identity_.Tenant(request, config, arena_), "anonymous");
+  request.headers.Add("Authorization", "Bearer secret");
+  const std::string_view hashed = identity_.Tenant(request, config, arena_);
   EXPECT_EQ(hashed, log::HashForLog("Bearer secret"));
   EXPECT_EQ(hashed.find("secret"), std::string_view::npos);
-  headers.Add("X-Tenant", "blue");
-  EXPECT_EQ(identity_.Tenant(headers, config, arena_), "blue");
+  request.headers.Add("X-Tenant", "blue");
+  EXPECT_EQ(identity_.Tenant(request, config, arena_), "blue");
   // A header that nobody declared as trusted says nothing.
-  EXPECT_EQ(identity_.Tenant(headers, config::TenantConfig{}, arena_), hashed);
+  EXPECT_EQ(identity_.Tenant(request, config::TenantConfig{}, arena_), hashed);
   config::TenantConfig nobody;
   nobody.from.clear();
-  EXPECT_EQ(identity_.Tenant(headers, nobody, arena_), "anonymous");
+  EXPECT_EQ(identity_.Tenant(request, nobody, arena_), "anonymous");
+}
+
+TEST_F(IdentityTest, AsksTheSourcesInTheOrderOfTheConfiguration) {
+  using config::TenantSource;
+  http::Request request;
+  request.headers.Add("Authorization", "Bearer secret");
+  request.peer_identity = "spiffe://example.org/sa/web";
+  const std::string hashed(log::HashForLog("Bearer secret"));
+  EXPECT_EQ(identity_.Tenant(request, {}, arena_), "spiffe://example.org/sa/web");
+  const auto from = [this, &request](std::vector<TenantSource> sources) {
+    config::TenantConfig config;
+    config.from = std::move(sources);
+    return std::string(identity_.Tenant(request, config, arena_));
+  };
+  EXPECT_EQ(from({TenantSource::kAuthorization, TenantSource::kMtls}), hashed);
+  EXPECT_EQ(from({TenantSource::kAuthorization}), hashed);
+  EXPECT_EQ(from({TenantSource::kMtls}), "spiffe://example.org/sa/web");
+  request.peer_identity = {};
+  EXPECT_EQ(from({TenantSource::kMtls, TenantSource::kAuthorization}), hashed);
+  EXPECT_EQ(from({TenantSource::kMtls}), "anonymous");
 }
 
 TEST_F(IdentityTest, AnEmptyTenantHeaderOrCredentialIsNone) {
   config::TenantConfig config;
   config.header = "x-tenant";
-  http::HeaderList headers;
-  headers.Add("x-tenant", "");
-  headers.Add("authorization", "");
-  EXPECT_EQ(identity_.Tenant(headers, config, arena_), "anonymous");
+  http::Request request;
+  request.headers.Add("x-tenant", "");
+  request.headers.Add("authorization", "");
+  EXPECT_EQ(identity_.Tenant(request, config, arena_), "anonymous");
 }
 
 TEST(HttpDate, FollowsTheWallClock) {

@@ -119,7 +119,6 @@ TEST(ConfigErrors, NameValuesOutOfRange) {
 
 TEST(ConfigErrors, RefuseKeysAndValuesOfLaterVersions) {
   ExpectErrors({
-      {"listeners: [{tls: {cert: a}}]", "f:1:14: listeners[0].tls: not supported yet"},
       {"readiness: {flip_on: [breaker, progress]}",
        "f:1:32: readiness.flip_on[1]: not supported yet: 'progress'; use breaker"},
       {"listeners: [{protocol: http2}]",
@@ -133,9 +132,8 @@ TEST(ConfigErrors, RefuseKeysAndValuesOfLaterVersions) {
       {"filters: [{idempotency: {store: redis}}]",
        "f:1:33: filters[0].idempotency.store: not supported yet: 'redis'; use memory"},
       {"tenant: {from: [mtls, jwt, api_key]}",
-       "f:1:17: tenant.from[0]: not supported yet: 'mtls'; use authorization\n"
-       "f:1:23: tenant.from[1]: not supported yet: 'jwt'; use authorization\n"
-       "f:1:28: tenant.from[2]: not supported yet: 'api_key'; use authorization"},
+       "f:1:23: tenant.from[1]: not supported yet: 'jwt'; use mtls or authorization\n"
+       "f:1:28: tenant.from[2]: not supported yet: 'api_key'; use mtls or authorization"},
       {"tracing: {otlp: \"http://c:4318\"}",
        "f:1:17: tracing.otlp: not supported yet: 'http://c:4318'; only none is"},
       {"tracing: {otlp: {endpoint: x}}",
@@ -146,6 +144,43 @@ TEST(ConfigErrors, RefuseKeysAndValuesOfLaterVersions) {
        "f:1:40: filters[0].rate_limit.rules[0].key[0]: not supported yet: 'model'; use tenant, "
        "route, listener or {header}"},
       {"filters: [{retry: {hedge: {}}}]", "f:1:20: filters[0].retry.hedge: not supported yet"},
+  });
+}
+
+TEST(ConfigErrors, NameTlsThatCannotBe) {
+  const std::string pair = "cert: /a.crt, key: /a.key";
+  const auto listener = [&pair](std::string_view rest) {
+    return "listeners: [{tls: {" + pair + ", " + std::string(rest) + "}}]";
+  };
+  ExpectErrors({
+      {"listeners: [{tls: {}}]", "f:1:14: listeners[0].tls: cert and key must be stated"},
+      {"listeners: [{tls: {cert: /a}}]",
+       "f:1:14: listeners[0].tls: key must be stated, because cert is"},
+      {"listeners: [{tls: {cert: a.crt, key: /a}}]",
+       "f:1:26: listeners[0].tls.cert: expected the absolute path of a file, such as "
+       "/certs/tls.crt, got 'a.crt'"},
+      {listener("client_auth: require"),
+       "f:1:14: listeners[0].tls: client_ca must be stated, because client_auth asks for "
+       "certificates"},
+      {listener("client_ca: /ca"),
+       "f:1:48: listeners[0].tls.client_ca: has no effect without client_auth: optional or "
+       "require"},
+      {listener("client_san: [\"dns:a\"]"),
+       "f:1:48: listeners[0].tls.client_san: has no effect without client_auth: optional or "
+       "require"},
+      {listener("client_ca: /ca, client_auth: require, client_san: [web]"),
+       "f:1:98: listeners[0].tls.client_san[0]: expected a name such as "
+       "spiffe://example.org/ns/prod/* or dns:web.example.org, got 'web'"},
+      {"upstreams: [{tls: {cert: /a}}]",
+       "f:1:14: upstreams[0].tls: key must be stated, because cert is"},
+      {"upstreams: [{tls: {}, health: {path: /h}}]",
+       "f:1:33: upstreams[0].health.path: is not possible over TLS yet; without it the check is a "
+       "TCP connect"},
+      {"upstreams: [{endpoints: [\"unix:/s\"], tls: {}}]",
+       "f:1:38: upstreams[0].tls: server_name or server_san must be stated: unix:/s is no name to "
+       "look for in the certificate"},
+      {"upstreams: [{tls: {server_name: \"a/b\"}}]",
+       "f:1:33: upstreams[0].tls.server_name: expected a host name or address, got 'a/b'"},
   });
 }
 
@@ -309,7 +344,6 @@ TEST(ConfigErrors, OfTheFileItselfNameTheReason) {
 TEST(ConfigErrors, OfTheUpstreamOptionNameIt) {
   for (const auto& [upstream, message] : std::vector<std::pair<std::string, std::string>>{
            {"8000", "--upstream: expected host:port, [v6]:port or unix:/path, got '8000'"},
-           {"https://a:1", "--upstream: TLS to the upstream is not supported yet"},
            {"http://a:1/v1",
             "--upstream: the port must be a number from 1 to 65535, got '1/v1'"}}) {
     const Expected<Config, ConfigErrors> config = Default(upstream);

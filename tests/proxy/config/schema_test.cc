@@ -43,6 +43,9 @@ TEST(Schema, AcceptsWhatTheParserAccepts) {
         "admin: {drain: {lame_duck: 0}}", "filters: [{idempotency: {in_flight: {wait: 5s}}}]",
         "filters: [{retry: {backoff: provider, causes: {\"503\": {retries: 1}}}}]",
         "filters: [{breaker: {probe: {path: /h}}}]",
+        "listeners: [{tls: {cert: /c, key: /k, client_ca: /a, client_auth: require, "
+        "client_san: [\"spiffe://a.org/*\", \"spiffe://a.org/sa/x\", \"dns:a\", \"dns:*.a.b\"]}}]",
+        "listeners: [{tls: none}]", "upstreams: [{tls: {}}]", "upstreams: [{tls: none}]",
         "filters: [{rate_limit: {rules: [{key: [{header: x}], rate: 5/10s}]}}]",
         "routes: [{match: {template: \"/a/*\", headers: {x: \"*\"}}, effects: auto}]"}) {
     EXPECT_TRUE(Parse(yaml, "f").ok()) << yaml;
@@ -56,7 +59,8 @@ TEST(Schema, RefusesWhatTheParserRefuses) {
                                       "workers: \"2\"",
                                       "workers: many",
                                       "listeners: []",
-                                      "listeners: [{tls: {}}]",
+                                      "listeners: [{tls: {cert: a}}]",
+                                      "upstreams: [{tls: {server_san: [web]}}]",
                                       "listeners: [{protocol: http2}]",
                                       "log: {level: loud}",
                                       "filters: [{retries: {}}]",
