@@ -36,6 +36,7 @@ bool MayBeTrailer(HeaderId id) {
     case HeaderId::kTrailer:
     case HeaderId::kVia:
     case HeaderId::kWwwAuthenticate:
+    case HeaderId::kXForwardedClientCert:
     case HeaderId::kXForwardedFor:
     case HeaderId::kXForwardedHost:
     case HeaderId::kXForwardedProto:
