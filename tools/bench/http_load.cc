@@ -100,6 +100,10 @@ uint64_t HttpLoad::Idle() {
 bool HttpLoad::Open(Connection& connection) {
   connection.socket = ConnectNow(options_.target);
   if (!connection.socket.is_open()) return false;
+  if (options_.has_tls) {
+    connection.tls = std::make_unique<TlsStream>(connection.socket.fd());
+    if (!connection.tls->Handshake()) return false;
+  }
   epoll_.Add(connection.socket.fd(), EPOLLIN, &connection);
   return true;
 }
@@ -111,11 +115,16 @@ void HttpLoad::Reopen(Connection& connection) {
   if (!Open(connection)) Die("connection lost and refused by " + ToString(options_.target));
 }
 
+ssize_t HttpLoad::SendTo(Connection& connection, std::string_view data) {
+  if (connection.tls != nullptr) return connection.tls->Send(data);
+  return send(connection.socket.fd(), data.data(), data.size(), 0);
+}
+
 void HttpLoad::Send(Connection& connection, int64_t due_ns) {
   connection.is_busy = true;
   connection.due_ns = due_ns;
   const std::string_view bytes = request_.Next();
-  const ssize_t sent = send(connection.socket.fd(), bytes.data(), bytes.size(), 0);
+  const ssize_t sent = SendTo(connection, bytes);
   const size_t done = sent > 0 ? static_cast<size_t>(sent) : 0;
   // A dead connection is noticed when it is read.
   if (done == bytes.size() || (sent < 0 && errno != EAGAIN)) return;
@@ -125,7 +134,7 @@ void HttpLoad::Send(Connection& connection, int64_t due_ns) {
 
 void HttpLoad::Flush(Connection& connection) {
   std::string& data = connection.unsent;
-  const ssize_t sent = send(connection.socket.fd(), data.data(), data.size(), 0);
+  const ssize_t sent = SendTo(connection, data);
   if (sent > 0) data.erase(0, static_cast<size_t>(sent));
   if (data.empty() || (sent < 0 && errno != EAGAIN)) {
     data.clear();
@@ -142,7 +151,9 @@ void HttpLoad::PollOnce(int64_t timeout_ns, HttpLoadResult& result) {
 }
 
 void HttpLoad::OnReadable(Connection& connection, HttpLoadResult& result) {
-  const ssize_t got = recv(connection.socket.fd(), buffer_.data(), buffer_.size(), 0);
+  const ssize_t got = connection.tls != nullptr
+                          ? connection.tls->Receive(buffer_.data(), buffer_.size())
+                          : recv(connection.socket.fd(), buffer_.data(), buffer_.size(), 0);
   if (got < 0 && errno == EAGAIN) return;
   if (got <= 0) {
     if (!connection.is_busy) {

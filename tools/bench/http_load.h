@@ -22,11 +22,13 @@
 #include "tools/bench/message_reader.h"
 #include "tools/bench/net.h"
 #include "tools/bench/request.h"
+#include "tools/bench/tls.h"
 
 namespace outrigger::bench {
 
 struct HttpLoadOptions {
   sockaddr_in target{};
+  bool has_tls = false;
   RequestOptions request;
   uint64_t connections = 32;
   uint64_t max_in_flight = 0;  // 0: one request on each connection
@@ -65,6 +67,7 @@ class HttpLoad {
  private:
   struct Connection {
     Socket socket;
+    std::unique_ptr<TlsStream> tls;
     MessageReader reader{MessageReader::Kind::kResponse};
     std::string unsent;
     bool is_busy = false;
@@ -73,6 +76,7 @@ class HttpLoad {
 
   HttpLoadResult Loop(uint64_t requests, int64_t duration_ns);
   bool Open(Connection& connection);
+  static ssize_t SendTo(Connection& connection, std::string_view data);
   void Reopen(Connection& connection);
   void Send(Connection& connection, int64_t due_ns);
   void Flush(Connection& connection);

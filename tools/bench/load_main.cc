@@ -41,6 +41,7 @@ HttpLoadOptions ReadHttp(Flags& flags) {
   HttpLoadOptions options;
   options.target = flags.Address("target", "");
   options.request = ReadRequest(flags);
+  options.has_tls = flags.Int("tls", 0) != 0;
   options.connections = static_cast<uint64_t>(flags.Int("connections", 32));
   options.warm_requests = static_cast<uint64_t>(flags.Int("warm-requests", 0));
   options.requests = static_cast<uint64_t>(flags.Int("requests", 0));

@@ -6,12 +6,13 @@ request and never reached, retries, ejection by errors, every timeout, and an ex
 
 import os
 import shutil
+import subprocess
 import textwrap
 from dataclasses import dataclass, field
 
 import http_probe
 import machine
-from processes import wait_for
+from processes import ProcessFailed, wait_for
 
 # What `--peers` accepts, in the order of the tables. "direct" has no proxy at all: it gives the part
 # of every delay that is not the proxy's.
@@ -46,6 +47,7 @@ class Settings:
     upstream_port: int
     max_connections: int
     by_authorization: bool = False  # limit by the Authorization header instead of by client address
+    certificate: str = ""  # PEM of certificate and key, for those that speak TLS; empty: none does
 
 
 @dataclass
@@ -54,6 +56,7 @@ class Peer:
     port: int
     argv: list = field(default_factory=list)
     ready_port: int = 0  # of an admin listener with /readyz
+    tls_port: int = 0  # 0: it has none
     process: object = None
 
     @property
@@ -93,6 +96,21 @@ def missing(names, programs):
             for name in names if name in needs and not needs[name][1]]
 
 
+def make_certificate(folder):
+    """The path of a new certificate and its key in one file."""
+    path = os.path.join(folder, "bench.pem")
+    key = path + ".key"
+    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+               "-keyout", key, "-out", path, "-subj", "/CN=bench.local", "-days", "2"]
+    try:
+        subprocess.run(command, check=True, capture_output=True, timeout=60)
+    except (OSError, subprocess.SubprocessError) as failure:
+        raise ProcessFailed(f"openssl req: {failure}") from failure
+    with open(path, "a") as together, open(key) as own:
+        together.write(own.read())
+    return path
+
+
 def find_program(name):
     # Debian keeps haproxy and nginx where only root's PATH looks.
     return shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin") or ""
@@ -111,13 +129,14 @@ def _relay(peer, settings):
 
 
 def _haproxy(peer, settings):
+    peer.tls_port = machine.free_port() if settings.certificate else 0
     config = haproxy_config(peer.port, settings, is_guarded=peer.name == "haproxy-guarded",
-                            exporter_port=machine.free_port())
+                            exporter_port=machine.free_port(), tls_port=peer.tls_port)
     peer.argv = [settings.programs.haproxy, "-db", "-q", "-f",
                  _write(settings, peer, "cfg", config)]
 
 
-def haproxy_config(port, settings, is_guarded, exporter_port):
+def haproxy_config(port, settings, is_guarded, exporter_port, tls_port=0):
     """The lines of a haproxy.cfg (its indentation means nothing to haproxy)."""
     tracked, key_type = ("req.hdr(authorization)", "string len 64") if settings.by_authorization \
         else ("src", "ip")
@@ -127,6 +146,8 @@ def haproxy_config(port, settings, is_guarded, exporter_port):
         "timeout client 60s", "timeout server 300s", "timeout http-keep-alive 620s",
     ]
     frontend = ["frontend inbound", f"bind 127.0.0.1:{port}"]
+    if tls_port:
+        frontend.append(f"bind 127.0.0.1:{tls_port} ssl crt {settings.certificate}")
     backend = []
     exporter = []
     if is_guarded:
@@ -195,13 +216,14 @@ def _nginx(peer, settings):
 
 def _outrigger(peer, settings):
     peer.ready_port = machine.free_port()
+    peer.tls_port = machine.free_port() if settings.certificate else 0
     config = outrigger_config(peer.port, peer.ready_port, settings,
-                              has_filters=peer.name == "outrigger")
+                              has_filters=peer.name == "outrigger", tls_port=peer.tls_port)
     peer.argv = [settings.programs.outrigger, "serve", "--config",
                  _write(settings, peer, "yaml", config)]
 
 
-def outrigger_config(port, ready_port, settings, has_filters):
+def outrigger_config(port, ready_port, settings, has_filters, tls_port=0):
     # The requests of the bench stand for inference: pure computation (`effects: none`), so that a full
     # table of keys forgets its oldest answers instead of refusing new ones.
     if has_filters:
@@ -217,6 +239,12 @@ def outrigger_config(port, ready_port, settings, has_filters):
             """)
     else:
         filters = "filters: []\n"
+    secure = textwrap.dedent(f"""\
+          - name: secure
+            address: 127.0.0.1:{tls_port}
+            upstream: app
+            tls: {{cert: {settings.certificate}, key: {settings.certificate}}}
+        """) if tls_port else ""
     head = textwrap.dedent(f"""\
         workers: 1
         admin:
@@ -226,9 +254,9 @@ def outrigger_config(port, ready_port, settings, has_filters):
           - name: inbound
             address: 127.0.0.1:{port}
             upstream: app
-        upstreams:
+        @secure@upstreams:
           - name: app
             endpoints: [127.0.0.1:{settings.upstream_port}]
         log: {{level: info, access: none}}
         """)
-    return head + filters
+    return head.replace("@secure@", textwrap.indent(secure, "  ")) + filters

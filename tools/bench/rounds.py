@@ -30,6 +30,10 @@ def run_rounds(loader, peers, direct, rounds, seconds, warm_seconds, workloads=W
         progress(f"{label} (other load: {other_load[-1]:.2f} CPUs)")
         for workload in workloads:
             runs = [*peers, direct] if workload.kind != "closed" else list(peers)
+            if workload.has_tls:
+                runs = [peer for peer in runs if peer.tls_port]
+            if not runs:
+                continue
             turn = number % len(runs)
             for peer in runs[turn:] + runs[:turn]:
                 result, problem = None, "has ended before"

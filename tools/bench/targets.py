@@ -35,6 +35,7 @@ RATIOS = (
     ("keyed", "keyed POST, answer recorded", "relay", 1.6),
     ("keyed", "keyed POST, answer recorded", "haproxy-guarded", 0.75),
     ("body64k", "64 KiB answer", "haproxy", 1.0),
+    ("tls", "TLS 1.3 keep-alive GET", "haproxy", 1.0),
     ("sse", "SSE event", "haproxy", 1.0),
 )
 

@@ -19,6 +19,7 @@ class Workload:
     kind: str  # closed | open | sse
     arguments: tuple = ()
     unit: str = "request"
+    has_tls: bool = False
 
 
 WORKLOADS = (
@@ -26,6 +27,7 @@ WORKLOADS = (
     Workload("post", "POST 1 KiB", "closed", POST),
     Workload("keyed", "POST 1 KiB, unique Idempotency-Key", "closed", (*POST, "--key-unique")),
     Workload("body64k", "GET, 64 KiB answer", "closed", ("--path", "/64k")),
+    Workload("tls", "TLS 1.3 keep-alive GET", "closed", ("--tls", "1"), has_tls=True),
     Workload("sse", f"SSE, {SSE_STREAMS} streams", "sse", unit="event"),
     Workload("latency", "GET at a fixed rate", "open"),
 )
@@ -84,7 +86,8 @@ class Loader:
         else:
             arguments += ["--mode", "closed", "--connections", CONNECTIONS,
                           "--warm-requests", 1000, "--seconds", seconds]
-        result = self.run(peer.port, *arguments, *workload.arguments)
+        port = peer.tls_port if workload.has_tls else peer.port
+        result = self.run(port, *arguments, *workload.arguments)
         if pids and result["completed"]:
             result["cpu_us"] = result["cpu_ns"] / 1000 / result["completed"]
         return result

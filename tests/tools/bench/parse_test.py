@@ -1,3 +1,4 @@
+import dataclasses
 import unittest
 
 import bench
@@ -84,6 +85,15 @@ class ConfigurationTest(unittest.TestCase):
         for name in ("idempotency", "rate_limit", "retry", "breaker", "timeout"):
             self.assertNotIn(name + ":", plain.replace("drain: {lame_duck: 0s, timeout: 1s}", ""))
             self.assertIn(f"  - {name}:", full)
+
+
+    def test_tls_is_only_where_there_is_a_certificate(self):
+        secured = dataclasses.replace(self.settings, certificate="/c.pem")
+        self.assertNotIn("tls:", peers.outrigger_config(1, 2, self.settings, False))
+        self.assertIn("tls: {cert: /c.pem, key: /c.pem}",
+                      peers.outrigger_config(1, 2, secured, False, tls_port=3))
+        self.assertNotIn("ssl", peers.haproxy_config(1, self.settings, False, 2))
+        self.assertIn("bind 127.0.0.1:3 ssl crt /c.pem", peers.haproxy_config(1, secured, False, 2, tls_port=3))
 
 
 class ReportTest(unittest.TestCase):
