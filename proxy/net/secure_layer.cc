@@ -21,6 +21,10 @@ bool SecureLayer::WantsWrite(bool handler_wants) const {
   return receive_wants_write_ || (handler_wants && !send_wants_read_);
 }
 
+bool SecureLayer::IsReadBlocked() const {
+  return state_ == State::kHandshake ? handshake_wants_write_ : receive_wants_write_;
+}
+
 void SecureLayer::OnEvent(short what) {
   if (state_ == State::kHandshake) {
     Advance();

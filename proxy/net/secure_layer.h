@@ -39,6 +39,9 @@ class SecureLayer final : private Deferred {
   bool has_failed() const { return state_ == State::kFailed; }
   // Whether the kernel is to be asked for writability, when the handler wants it or not.
   bool WantsWrite(bool handler_wants) const;
+  // Whether nothing can be read before something is written: what the peer sends meanwhile must not
+  // wake the loop again and again.
+  bool IsReadBlocked() const;
   const SecureSession& session() const { return *session_; }
 
  private:

@@ -52,8 +52,8 @@ class SecureSession {
   virtual std::string_view peer_identity() const = 0;
   // The peer's certificate as an element of X-Forwarded-Client-Cert; empty: it has shown none.
   virtual std::string_view forwarded_certificate() const = 0;
-  // After an error: the server refused this side, for example its certificate, and has not looked at
-  // what was sent. With TLS 1.3 a client learns of it only after its own part of the handshake.
+  // After an error: the server refused this side, for example its certificate, and has not looked
+  // at what was sent. With TLS 1.3 a client learns of it only after its own part of the handshake.
   virtual bool was_refused() const = 0;
   // After a failed handshake: what came was an HTTP request that was not encrypted.
   virtual bool met_plain_http() const = 0;

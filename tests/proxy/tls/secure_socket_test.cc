@@ -113,6 +113,46 @@ TEST_F(SecureSocketTest, TicketsDoNotReachTheHandler) {
   EXPECT_FALSE(client_->has_failed);
 }
 
+// What a client sends first.
+std::string ClientHello() {
+  const SslCtxPtr ctx(SSL_CTX_new(TLS_client_method()));
+  const SslPtr ssl(SSL_new(ctx.get()));
+  BIO* output = BIO_new(BIO_s_mem());
+  SSL_set_bio(ssl.get(), BIO_new(BIO_s_mem()), output);
+  EXPECT_EQ(SSL_connect(ssl.get()), -1);
+  ERR_clear_error();
+  char* data = nullptr;
+  const auto size = static_cast<size_t>(BIO_get_mem_data(output, &data));
+  return {data, size};
+}
+
+TEST_F(SecureSocketTest, APeerThatSendsAndNeverReadsCostsNoTime) {
+  // More than the socket takes, so that the server cannot go on with its part of the handshake.
+  Issued issued = ca_.Issue({});
+  for (int i = 0; i < 60; ++i) issued.cert += ca_.Issue({.name = "filler"}).cert;
+  server_options_.files = Place("server", issued);
+  ServerContext context(server_options_);
+  ASSERT_TRUE(context.Load().ok());
+  net::Connected pair = net::UnixPair(4096);
+  End server(loop_, pair.ours);
+  server.socket.StartTls(context.NewSession(server.socket.fd(), server_observer_), false);
+  const std::string flight = ClientHello() + "more than was asked for";
+  ASSERT_EQ(send(pair.peer.get(), flight.data(), flight.size(), MSG_NOSIGNAL),
+            static_cast<ssize_t>(flight.size()));
+  net::RunFor(loop_, absl::Milliseconds(20));
+  ASSERT_GT(send(pair.peer.get(), "and more", 8, MSG_NOSIGNAL), 0);
+  const auto cpu_now = [] {
+    timespec now{};
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+    return absl::DurationFromTimespec(now);
+  };
+  const absl::Duration before = cpu_now();
+  net::RunFor(loop_, absl::Milliseconds(200));
+  EXPECT_LT(cpu_now() - before, absl::Milliseconds(100));
+  EXPECT_TRUE(server.socket.is_handshaking());
+  EXPECT_FALSE(server.has_failed);
+}
+
 // The other end is OpenSSL by hand, which can ask for new keys.
 class KeyUpdateTest : public TlsPairTest {
  protected:
