@@ -8,8 +8,13 @@
 namespace outrigger::tls {
 
 unsigned long TakeErrorCode() {
-  const unsigned long code = ERR_get_error();
-  ERR_clear_error();
+  unsigned long code = 0;  // NOLINT: OpenSSL's type
+  // What TLS makes of an error stands behind what led to it.
+  while (const unsigned long next = ERR_get_error()) {  // NOLINT
+    if (code == 0 || (ERR_GET_LIB(next) == ERR_LIB_SSL && ERR_GET_LIB(code) != ERR_LIB_SSL)) {
+      code = next;
+    }
+  }
   return code;
 }
 

@@ -36,10 +36,15 @@ using PkeyPtr = std::unique_ptr<EVP_PKEY, OpensslDeleter<EVP_PKEY_free>>;
 using BioPtr = std::unique_ptr<BIO, OpensslDeleter<BIO_free>>;
 using GeneralNamesPtr = std::unique_ptr<GENERAL_NAMES, OpensslDeleter<GENERAL_NAMES_free>>;
 
-// The code of the first error in the queue, which is emptied. 0: there was none.
+// The code of the first error of TLS in the queue, else of the first error; the queue is emptied.
+// 0: there was none.
 unsigned long TakeErrorCode();  // NOLINT: OpenSSL's type
 // What OpenSSL says about a code, without its numbers: "certificate verify failed".
 std::string ErrorText(unsigned long code);  // NOLINT
+// Forgets what earlier calls left, before one whose outcome SSL_get_error() is to judge.
+inline void ForgetErrors() {
+  if (ERR_peek_error() != 0) ERR_clear_error();
+}
 inline std::string TakeErrorText() { return ErrorText(TakeErrorCode()); }
 
 }  // namespace outrigger::tls

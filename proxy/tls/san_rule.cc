@@ -42,7 +42,8 @@ absl::StatusOr<SanRule> SanRule::Parse(std::string_view text) {
     rule.value_ = value;
   }
   const size_t scheme = value.find("://");
-  const bool has_form = is_dns ? value.size() > 1 && value.find('/') == std::string_view::npos
+  const bool has_form = is_dns ? value.size() > (rule.kind_ == Kind::kDnsBelow ? 1 : 0) &&
+                                     value.find('/') == std::string_view::npos
                                : scheme != std::string_view::npos && scheme > 0 &&
                                      value.size() > scheme + 4 && value[scheme + 3] != '/';
   if (!has_form || !IsPlainName(value) || value.find('*') != std::string_view::npos) {

@@ -41,6 +41,7 @@ bool IsRefusal(unsigned long code) {  // NOLINT
     case SSL_AD_CERTIFICATE_UNKNOWN:
     case SSL_AD_UNKNOWN_CA:
     case SSL_AD_ACCESS_DENIED:
+    case SSL_AD_DECRYPT_ERROR:
     case SSL_AD_CERTIFICATE_REQUIRED:
       return true;
     default:
@@ -75,6 +76,7 @@ Session::Session(SslPtr ssl, std::shared_ptr<const void> pin, int fd, const Poli
 Session::~Session() = default;
 
 HandshakeStatus Session::Handshake() {
+  ForgetErrors();
   const int result = SSL_do_handshake(ssl_.get());
   if (result != 1) return Fail(result);
   if (!TakePeer()) {
@@ -162,6 +164,7 @@ void Session::Break() {
 IoResult Session::Receive(char* data, size_t size) {
   receive_wants_write_ = false;
   if (is_broken_) return {.status = IoStatus::kError, .error = ECONNRESET};
+  ForgetErrors();
   size_t received = 0;
   while (received < size) {
     const int count = SSL_read(ssl_.get(), data + received,
@@ -201,6 +204,7 @@ bool Session::has_received() const {
 bool Session::HasData() {
   // Servers send tickets after the handshake, when nobody waits for anything; clients do not.
   if (policy_.is_server || is_broken_ || SSL_pending(ssl_.get()) > 0) return true;
+  ForgetErrors();
   char byte = 0;
   const int count = SSL_peek(ssl_.get(), &byte, 1);
   if (count > 0) return true;
@@ -245,6 +249,7 @@ bool Session::SendPiece(std::string_view piece, IoResult& result) {
 IoResult Session::Send(const iovec* parts, int count) {
   send_wants_read_ = false;
   if (is_broken_) return {.status = IoStatus::kError, .error = EPIPE};
+  ForgetErrors();
   IoResult result;
   char gathered[kRecordBytes];
   size_t filled = 0;
