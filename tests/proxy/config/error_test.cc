@@ -153,31 +153,31 @@ TEST(ConfigErrors, NameTlsThatCannotBe) {
     return "listeners: [{tls: {" + pair + ", " + std::string(rest) + "}}]";
   };
   ExpectErrors({
-      {"listeners: [{tls: {}}]", "f:1:14: listeners[0].tls: cert and key must be stated"},
+      {"listeners: [{tls: {}}]", "f:1:19: listeners[0].tls: cert and key must be stated"},
       {"listeners: [{tls: {cert: /a}}]",
-       "f:1:14: listeners[0].tls: key must be stated, because cert is"},
+       "f:1:19: listeners[0].tls: key must be stated, because cert is"},
       {"listeners: [{tls: {cert: a.crt, key: /a}}]",
        "f:1:26: listeners[0].tls.cert: expected the absolute path of a file, such as "
        "/certs/tls.crt, got 'a.crt'"},
       {listener("client_auth: require"),
-       "f:1:14: listeners[0].tls: client_ca must be stated, because client_auth asks for "
+       "f:1:19: listeners[0].tls: client_ca must be stated, because client_auth asks for "
        "certificates"},
       {listener("client_ca: /ca"),
-       "f:1:48: listeners[0].tls.client_ca: has no effect without client_auth: optional or "
+       "f:1:58: listeners[0].tls.client_ca: has no effect without client_auth: optional or "
        "require"},
       {listener("client_san: [\"dns:a\"]"),
-       "f:1:48: listeners[0].tls.client_san: has no effect without client_auth: optional or "
+       "f:1:59: listeners[0].tls.client_san: has no effect without client_auth: optional or "
        "require"},
       {listener("client_ca: /ca, client_auth: require, client_san: [web]"),
        "f:1:98: listeners[0].tls.client_san[0]: expected a name such as "
        "spiffe://example.org/ns/prod/* or dns:web.example.org, got 'web'"},
       {"upstreams: [{tls: {cert: /a}}]",
-       "f:1:14: upstreams[0].tls: key must be stated, because cert is"},
+       "f:1:19: upstreams[0].tls: key must be stated, because cert is"},
       {"upstreams: [{tls: {}, health: {path: /h}}]",
-       "f:1:33: upstreams[0].health.path: is not possible over TLS yet; without it the check is a "
+       "f:1:38: upstreams[0].health.path: is not possible over TLS yet; without it the check is a "
        "TCP connect"},
       {"upstreams: [{endpoints: [\"unix:/s\"], tls: {}}]",
-       "f:1:38: upstreams[0].tls: server_name or server_san must be stated: unix:/s is no name to "
+       "f:1:43: upstreams[0].tls: server_name or server_san must be stated: unix:/s is no name to "
        "look for in the certificate"},
       {"upstreams: [{tls: {server_name: \"a/b\"}}]",
        "f:1:33: upstreams[0].tls.server_name: expected a host name or address, got 'a/b'"},
