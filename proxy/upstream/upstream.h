@@ -64,8 +64,9 @@ class ConnectionLease {
   ConnectionLease& operator=(ConnectionLease&& other) noexcept;
   ~ConnectionLease() { Release(); }
 
-  http1::ClientConnection& connection() const { return *connection_; }
+  http::ClientStream& stream() const { return *connection_; }
   EndpointState& endpoint() const { return *endpoint_; }
+  // The connection has served requests before.
   bool is_reused() const { return connection_->exchanges() > 0; }
   void Release();
 
