@@ -47,6 +47,7 @@ struct UpstreamOptions {
 
 // Shared by the workers: lock-free counters.
 struct SharedUpstreamState {
+  // Requests that run now; counted only where there is a limit.
   std::atomic<int64_t> in_flight{0};
   // When a byte last came from the service; tells a busy one from a dead one (HL-5).
   std::atomic<int64_t> last_byte_nanos{0};
@@ -121,6 +122,7 @@ class Upstream {
 
   // One of the concurrent requests that are allowed (LM-7); given back by Return().
   bool TakeSlot();
+  void ReturnSlot();
   EndpointState* Pick();
   void Return(EndpointState& endpoint, http1::ClientConnection* connection);
 

@@ -97,6 +97,8 @@ class UpstreamTest : public testing::Test {
     for (const std::string& endpoint : endpoints) {
       options.endpoints.push_back({net::ParseEndpoint(endpoint).value(), absl::Milliseconds(500)});
     }
+    // Slots are counted only where there is a limit.
+    if (!options.max_requests.has_value()) options.max_requests = 1000;
     upstream_.emplace(loop_, pool_, random_, std::move(options), shared_);
   }
 
