@@ -70,6 +70,7 @@ void Execution::CopyRequest(http::Request& caller, ExecutionBody body) {
   request_.body_length = caller.body_length;
   request_.expects_continue = caller.expects_continue;
   request_.peer_address = arena_.Copy(caller.peer_address);
+  request_.protocol = caller.protocol;
   request_.scheme = caller.scheme;
   request_.path = arena_.Copy(caller.path);
   request_.query = arena_.Copy(caller.query);

@@ -84,9 +84,11 @@ Type<ListenerConfig> DescribeListener() {
       .Key("name", &S::name, NameType(), "Shown in metrics and logs")
       .Key("address", &S::address, AddressType(AddressUse::kListen), "Where to listen")
       .Key("protocol", &S::protocol,
-           OneWordOf<ListenerProtocol>(
-               {{"auto", ListenerProtocol::kAuto}, {"http1", ListenerProtocol::kHttp1}}, {"http2"}),
-           "What clients speak; `auto` is HTTP/1.1 for now")
+           OneWordOf<ListenerProtocol>({{"auto", ListenerProtocol::kAuto},
+                                        {"http1", ListenerProtocol::kHttp1},
+                                        {"http2", ListenerProtocol::kHttp2}}),
+           "What clients speak; `auto` is HTTP/1.1, and HTTP/2 for those that begin with its "
+           "preface")
       .Later("tls", "TLS on the listener")
       .Key("limits", &S::limits, DescribeLimits(), "What clients may ask for")
       .Key(

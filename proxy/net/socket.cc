@@ -120,6 +120,11 @@ void Socket::Close(bool with_reset) {
   close(std::exchange(fd_, -1));
 }
 
+int Socket::Release() {
+  event_del(&event_);
+  return std::exchange(fd_, -1);
+}
+
 void Socket::ShutdownWrite() { shutdown(fd_, SHUT_WR); }
 
 int Socket::TakeError() const {

@@ -67,6 +67,8 @@ class Socket final : private Deferred, private Poller::Handler {
   // Unregisters and closes. `with_reset`: the peer sees RST instead of an orderly end, so that it
   // cannot take a cut body for a complete one.
   void Close(bool with_reset = false);
+  // Unregisters and gives the descriptor to the caller.
+  int Release();
   bool is_open() const { return fd_ >= 0; }
   // Sends FIN; reading goes on.
   void ShutdownWrite();
