@@ -141,6 +141,9 @@ void ServerConnection::Receive(std::string_view bytes) {
     context_.on_flood(peer_host_, flood_);
     if (!std::exchange(is_failed_, true)) session_.Terminate(NGHTTP2_ENHANCE_YOUR_CALM);
   }
+  if (violation_ != NGHTTP2_NO_ERROR && !std::exchange(is_failed_, true)) {
+    session_.Terminate(violation_);
+  }
   if (const size_t credit = std::exchange(connection_credit_, 0); credit > 0) {
     session_.ConsumeConnection(credit);
   }
@@ -148,10 +151,25 @@ void ServerConnection::Receive(std::string_view bytes) {
   FlushLater();
 }
 
+void ServerConnection::OnBeginFrame(int32_t stream_id) {
+  if (Find(stream_id) != nullptr) return;
+  switch (closed_.Find(stream_id)) {
+    case ClosedStreams::Was::kUnknown:
+      return;
+    case ClosedStreams::Was::kClosed:
+      violation_ = NGHTTP2_STREAM_CLOSED;
+      return;
+    case ClosedStreams::Was::kSkipped:
+      violation_ = NGHTTP2_PROTOCOL_ERROR;
+      return;
+  }
+}
+
 void ServerConnection::OnBeginHeaders(const nghttp2_frame& frame) {
   if (frame.hd.type != NGHTTP2_HEADERS) return;
   head_stream_ = frame.hd.stream_id;
   if (frame.headers.cat != NGHTTP2_HCAT_REQUEST || !flood_.empty()) return;
+  closed_.OnOpened(frame.hd.stream_id);
   auto* stream = new ServerStream(*this, frame.hd.stream_id);
   streams_.PushBack(stream->all);
   session_.SetStreamData(frame.hd.stream_id, stream);
@@ -195,6 +213,7 @@ void ServerConnection::OnFrame(const nghttp2_frame& frame) {
       return;
     }
     case NGHTTP2_RST_STREAM:
+      closed_.OnClosedByClient(frame.hd.stream_id);
       NoteReset("resets");
       return;
     case NGHTTP2_PING:
@@ -255,6 +274,7 @@ void ServerConnection::OnStreamClosed(int32_t stream_id, uint32_t) {
   ServerStream* stream = Find(stream_id);
   if (stream == nullptr) return;
   session_.SetStreamData(stream_id, nullptr);
+  if (stream->is_ended()) closed_.OnClosedByClient(stream_id);
   stream->OnClosed();
   AddNews(*stream);
 }

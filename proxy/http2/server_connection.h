@@ -22,6 +22,7 @@
 #include "proxy/event/deadline_queue.h"
 #include "proxy/http/downstream_connection.h"
 #include "proxy/http1/server_context.h"
+#include "proxy/http2/closed_streams.h"
 #include "proxy/http2/flood_guard.h"
 #include "proxy/http2/server_stream.h"
 #include "proxy/http2/session.h"
@@ -77,6 +78,7 @@ class ServerConnection final : public http::DownstreamConnection,
   void OnPeerClosed() override;
 
   // Session::Delegate
+  void OnBeginFrame(int32_t stream_id) override;
   void OnBeginHeaders(const nghttp2_frame& frame) override;
   bool OnHeader(const nghttp2_frame& frame, std::string_view name, std::string_view value) override;
   void OnFrame(const nghttp2_frame& frame) override;
@@ -108,15 +110,17 @@ class ServerConnection final : public http::DownstreamConnection,
   net::Socket socket_;
   Session session_;
   FloodGuard guard_;
+  ClosedStreams closed_;
   Streams streams_;  // owned
   Streams news_;
   Streams sending_;
   DeadlineEntry read_deadline_;
   DeadlineEntry write_deadline_;
   DeadlineEntry drain_deadline_;
-  std::string_view flood_;             // with what the client floods; empty: it does not
-  size_t connection_credit_ = 0;       // of the window, to be given back
-  int32_t head_stream_ = kConnection;  // in the middle of its block of fields
+  std::string_view flood_;                 // with what the client floods; empty: it does not
+  uint32_t violation_ = NGHTTP2_NO_ERROR;  // of the protocol, that nghttp2 does not see
+  size_t connection_credit_ = 0;           // of the window, to be given back
+  int32_t head_stream_ = kConnection;      // in the middle of its block of fields
   State state_ = State::kOpen;
   Waits waits_ = Waits::kNothing;
   bool has_settings_ = false;  // the client's preface is complete

@@ -41,6 +41,8 @@ class ServerStream final : public http::ServerStream, public Pooled, private Inc
   // END_STREAM was sent.
   void OnEndSent() { is_end_sent_ = true; }
   void OnClosed() { is_closed_ = true; }
+  // The client has ended its side.
+  bool is_ended() const { return incoming_.is_ended(); }
 
   // From the loop. True: the stream has ended and is to be destroyed.
   bool HandleNews();

@@ -1,6 +1,8 @@
 #include "proxy/http2/session.h"
 
+#include <algorithm>
 #include <cstdlib>
+#include <iterator>
 
 namespace outrigger::http2 {
 namespace {
@@ -27,6 +29,11 @@ struct CallbacksDeleter {
 // Called by nghttp2, which is C: nothing is thrown here.
 struct Session::Callbacks {
   static Session& Self(void* user_data) { return *static_cast<Session*>(user_data); }
+
+  static int OnBeginFrame(nghttp2_session*, const nghttp2_frame_hd* head, void* user_data) {
+    if (head->type == NGHTTP2_HEADERS) Self(user_data).delegate_.OnBeginFrame(head->stream_id);
+    return 0;
+  }
 
   static int OnBeginHeaders(nghttp2_session*, const nghttp2_frame* frame, void* user_data) {
     Self(user_data).delegate_.OnBeginHeaders(*frame);
@@ -92,6 +99,7 @@ struct Session::Callbacks {
     static const std::unique_ptr<nghttp2_session_callbacks, CallbacksDeleter> kCallbacks = [] {
       nghttp2_session_callbacks* made = nullptr;
       if (nghttp2_session_callbacks_new(&made) != 0) std::abort();
+      nghttp2_session_callbacks_set_on_begin_frame_callback(made, OnBeginFrame);
       nghttp2_session_callbacks_set_on_begin_headers_callback(made, OnBeginHeaders);
       nghttp2_session_callbacks_set_on_header_callback(made, OnHeader);
       nghttp2_session_callbacks_set_on_invalid_header_callback(made, OnInvalidHeader);
@@ -108,12 +116,15 @@ struct Session::Callbacks {
 
 Session::Session(Role role, const SessionOptions& options, net::BufferPool& pool,
                  net::Socket& socket, Delegate& delegate)
-    : output_(socket, pool), memory_(pool.budget()), delegate_(delegate) {
+    : output_(socket, pool),
+      memory_(pool.budget()),
+      delegate_(delegate),
+      scanner_(role == Role::kServer ? NGHTTP2_CLIENT_MAGIC_LEN : 0) {
   nghttp2_option* made = nullptr;
   if (nghttp2_option_new(&made) != 0) std::abort();
   const std::unique_ptr<nghttp2_option, OptionDeleter> option(made);
   nghttp2_option_set_no_auto_window_update(made, 1);
-  // For the dependency trees of closed streams, which nobody needs.
+  // They would cost an idle connection more than all else; see closed_streams.h.
   nghttp2_option_set_no_closed_streams(made, 1);
   nghttp2_option_set_max_continuations(made, options.max_continuations);
   nghttp2_option_set_stream_reset_rate_limit(made, kResetBurst, kResetsPerSecond);
@@ -137,9 +148,25 @@ Session::Session(Role role, const SessionOptions& options, net::BufferPool& pool
 Session::~Session() { nghttp2_session_del(session_); }
 
 bool Session::Receive(std::string_view bytes) {
+  bool is_ok = true;
+  for (std::string_view rest = bytes; is_ok && scanner_.Next(rest);) {
+    const FrameScanner::Head head = scanner_.head();
+    if (head.type != NGHTTP2_DATA) continue;
+    // What nghttp2 knows must be of the frames before this one.
+    const auto taken = static_cast<size_t>(rest.data() - bytes.data());
+    const size_t before = taken - std::min(taken, FrameScanner::kHeadBytes);
+    if (before > 0) is_ok = Feed(bytes.substr(0, before));
+    bytes.remove_prefix(before);
+    delegate_.OnBeginFrame(head.stream_id);
+  }
+  if (is_ok) is_ok = Feed(bytes);
+  memory_.Settle();
+  return is_ok;
+}
+
+bool Session::Feed(std::string_view bytes) {
   const ssize_t taken = nghttp2_session_mem_recv(
       session_, reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size());
-  memory_.Settle();
   if (taken >= 0) return true;
   error_ = static_cast<int>(taken);
   switch (error_) {

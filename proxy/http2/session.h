@@ -22,6 +22,7 @@
 #include <string_view>
 
 #include "proxy/http2/field_block.h"
+#include "proxy/http2/frame_scanner.h"
 #include "proxy/http2/outgoing_body.h"
 #include "proxy/http2/session_memory.h"
 #include "proxy/net/output.h"
@@ -47,6 +48,8 @@ class Session {
   class Delegate {
    public:
     virtual ~Delegate() = default;
+    // The head of a HEADERS or DATA frame has come, also of one that will be ignored.
+    virtual void OnBeginFrame(int32_t stream_id) = 0;
     // A block of fields begins.
     virtual void OnBeginHeaders(const nghttp2_frame& frame) = 0;
     // False: the block is not worth decoding further; its stream is reset with ENHANCE_YOUR_CALM.
@@ -108,9 +111,12 @@ class Session {
  private:
   struct Callbacks;
 
+  bool Feed(std::string_view bytes);
+
   net::Output output_;
   SessionMemory memory_;
   Delegate& delegate_;
+  FrameScanner scanner_;
   nghttp2_session* session_ = nullptr;
   int error_ = 0;
   bool is_broken_ = false;
