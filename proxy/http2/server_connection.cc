@@ -131,7 +131,7 @@ void ServerConnection::Receive(std::string_view bytes) {
   if (is_failed_) return;
   if (!session_.Receive(bytes)) {
     is_failed_ = true;
-    if (session_.error() == NGHTTP2_ERR_FLOODED) flood_ = "acks";
+    if (flood_.empty() && session_.error() == NGHTTP2_ERR_FLOODED) flood_ = "acks";
     if (session_.error() == NGHTTP2_ERR_TOO_MANY_CONTINUATIONS) flood_ = "continuations";
   }
   if (flood_.empty() && session_.is_blocked() && session_.queued_frames() > kMaxQueuedFrames) {

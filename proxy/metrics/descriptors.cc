@@ -12,6 +12,7 @@ std::span<const Descriptor* const> AllDescriptors() {
       &families::kInFlight,
       &families::kDownstreamConnections,
       &families::kAcceptErrors,
+      &families::kHttp2Floods,
       &families::kIdempotency,
       &families::kIdempotencyKeys,
       &families::kIdempotencyBodyBytes,

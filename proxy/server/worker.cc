@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstring>
 #include <random>
 #include <utility>
@@ -298,6 +299,12 @@ void Worker::OnAccept(ListenerState& listener, int fd, const net::SocketAddress&
 }
 
 void Worker::OnFlood(std::string_view peer, std::string_view what) {
+  const auto names = metrics::Http2FloodNames();
+  const auto found = std::find(names.begin(), names.end(), what);
+  if (found != names.end()) {
+    metrics_.Increment(process_.standard_metrics.http2_floods.At(
+        static_cast<metrics::Http2Flood>(found - names.begin())));
+  }
   log_.Warn("http2_flood").Str("peer", peer).Str("what", what);
 }
 
