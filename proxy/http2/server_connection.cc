@@ -46,6 +46,7 @@ void ServerConnection::Drain() {
   if (state_ != State::kOpen || std::exchange(is_draining_, true)) return;
   // The client may have requests on their way. When its answer to the ping is here, so are they.
   session_.NoticeShutdown();
+  FlushNow();  // nghttp2 lets a ping overtake a GOAWAY
   session_.Ping();
   context().linger_timeouts->Arm(drain_deadline_);
   FlushLater();

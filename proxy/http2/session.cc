@@ -14,6 +14,7 @@ std::string_view Text(const uint8_t* bytes, size_t size) {
 // Beyond what the flood guard allows: a second line of defence inside of nghttp2.
 constexpr uint64_t kResetBurst = 1000;
 constexpr uint64_t kResetsPerSecond = 1000;
+constexpr size_t kMaxOutboundAcks = 2000;
 
 struct OptionDeleter {
   void operator()(nghttp2_option* option) const { nghttp2_option_del(option); }
@@ -126,6 +127,7 @@ Session::Session(Role role, const SessionOptions& options, net::BufferPool& pool
   nghttp2_option_set_no_auto_window_update(made, 1);
   // They would cost an idle connection more than all else; see closed_streams.h.
   nghttp2_option_set_no_closed_streams(made, 1);
+  nghttp2_option_set_max_outbound_ack(made, kMaxOutboundAcks);
   nghttp2_option_set_max_continuations(made, options.max_continuations);
   nghttp2_option_set_stream_reset_rate_limit(made, kResetBurst, kResetsPerSecond);
   const bool is_server = role == Role::kServer;
