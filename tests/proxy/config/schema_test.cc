@@ -57,7 +57,7 @@ TEST(Schema, RefusesWhatTheParserRefuses) {
                                       "workers: many",
                                       "listeners: []",
                                       "listeners: [{tls: {}}]",
-                                      "listeners: [{protocol: http2}]",
+                                      "listeners: [{protocol: http3}]",
                                       "log: {level: loud}",
                                       "filters: [{retries: {}}]",
                                       "filters: [{retry: {}, timeout: {}}]",
