@@ -1,5 +1,6 @@
 #include "proxy/http2/server_stream.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "proxy/base/arena.h"
@@ -99,8 +100,10 @@ void ServerStream::Begin() {
       return;
   }
   const std::optional<uint64_t> max_body = context.MaxBodyBytes(request.headers);
-  if (max_body.has_value() && request.body_length.value_or(0) > *max_body) {
-    Refuse(Reason::kBodyTooLarge, "the Content-Length is over the listener's limit");
+  // What came together with the head was not held against the limit yet.
+  if (max_body.has_value() &&
+      std::max(request.body_length.value_or(0), incoming_.received_bytes()) > *max_body) {
+    Refuse(Reason::kBodyTooLarge, "the body is over the listener's limit");
     return;
   }
   incoming_.SetMaxBytes(max_body);

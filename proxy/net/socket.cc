@@ -121,7 +121,8 @@ void Socket::Close(bool with_reset) {
 }
 
 int Socket::Release() {
-  event_del(&event_);
+  loop_.poller().Remove(fd_, *this);
+  Deferred::Unlink();
   return std::exchange(fd_, -1);
 }
 
