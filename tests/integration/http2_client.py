@@ -10,7 +10,6 @@ the end of the connection). Bytes are taken from the socket only while the calle
 windows opened; so a caller that does not read is a client that does not read.
 """
 
-import socket
 import threading
 import time
 
@@ -23,6 +22,7 @@ import h2.settings
 
 import harness
 
+GOAWAY = 7
 HOP_BY_HOP = {"connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade"}
 
 
@@ -126,7 +126,8 @@ class Http2Client(harness.RawClient):
         self.lock = threading.RLock()
         self.streams = {}
         self.order = []  # ids of streams whose answers were not read to their end
-        self.goaway = None
+        self.goaway = None  # code and last stream
+        self._frames = b""  # received in part
         self._translator = RequestTranslator()
         self._open = None
         self._end = None  # how the connection ended
@@ -230,17 +231,18 @@ class Http2Client(harness.RawClient):
         with self.lock:
             if self._end:
                 return True
-            try:
-                data = self.sock.recv(65536, socket.MSG_DONTWAIT)
-            except BlockingIOError:
+            # Another thread may have taken it; a socket with a timeout would wait.
+            if not harness.select.select([self.sock], [], [], 0)[0]:
                 return False
+            try:
+                data = self.sock.recv(65536)
             except ConnectionError as error:
                 self._end = error
                 return True
             if not data:
                 self._end = EOFError()
                 return True
-            for event in self.h2.receive_data(data):
+            for event in self.h2.receive_data(self._without_goaway(data)):
                 self._handle(event)
             try:
                 self._flush()
@@ -248,13 +250,26 @@ class Http2Client(harness.RawClient):
                 pass  # the end is met when it is read
         return True
 
+    def _without_goaway(self, data):
+        """Whole frames but GOAWAY, after which the library would hear of no stream any more."""
+        self._frames += data
+        passed = b""
+        while len(self._frames) >= 9:
+            size = 9 + int.from_bytes(self._frames[:3], "big")
+            if len(self._frames) < size:
+                break
+            frame, self._frames = self._frames[:size], self._frames[size:]
+            if frame[3] == GOAWAY:
+                self.goaway = (int.from_bytes(frame[13:17], "big"), int.from_bytes(frame[9:13], "big"))
+            else:
+                passed += frame
+        return passed
+
     def _handle(self, event):
         stream = self.streams.get(getattr(event, "stream_id", None))
-        if isinstance(event, h2.events.ConnectionTerminated):
-            self.goaway = (event.error_code, event.last_stream_id)
-        elif stream is None:
+        if stream is None:
             return
-        elif isinstance(event, h2.events.InformationalResponseReceived):
+        if isinstance(event, h2.events.InformationalResponseReceived):
             stream.rendered += self._render_head(event.headers)
         elif isinstance(event, h2.events.ResponseReceived):
             names = {name for name, _ in event.headers}
@@ -347,9 +362,3 @@ class Http2Client(harness.RawClient):
             if not self._receive(max(0.0, deadline - time.monotonic())):
                 return False
         return True
-
-    def wait_goaway(self):
-        """The code and last stream of the GOAWAY that comes."""
-        harness.eventually(lambda: self.goaway or not self._receive(0.05) and False or self.goaway or self._end,
-                           "a GOAWAY or the end")
-        return self.goaway
