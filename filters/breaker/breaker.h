@@ -16,11 +16,14 @@
 
 #pragma once
 
+#include <atomic>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "filters/breaker/breaker_core.h"
 #include "proxy/base/expected.h"
@@ -35,11 +38,15 @@ struct Rejection {
   absl::Duration retry_after;
 };
 
-// The right to one try. Movable, not copyable; used by one thread at a time.
+// The right to one try. Movable, not copyable; used by one thread at a time. The breaker outlives
+// it: a request keeps its chain, and the chain its breakers.
 class Permit {
  public:
   Permit() = default;
-  Permit(Permit&& other) noexcept = default;
+  Permit(Permit&& other) noexcept
+      : breaker_(std::exchange(other.breaker_, nullptr)),
+        ticket_(other.ticket_),
+        judged_(other.judged_) {}
   Permit& operator=(Permit&& other) noexcept;
   ~Permit() { Abandon(); }
 
@@ -55,17 +62,16 @@ class Permit {
 
  private:
   friend class Breaker;
-  Permit(std::shared_ptr<Breaker> breaker, Ticket ticket)
-      : breaker_(std::move(breaker)), ticket_(ticket) {}
+  Permit(Breaker& breaker, Ticket ticket) : breaker_(&breaker), ticket_(ticket) {}
 
   void GiveUp();
 
-  std::shared_ptr<Breaker> breaker_;
+  Breaker* breaker_ = nullptr;
   Ticket ticket_;
   bool judged_ = false;
 };
 
-class Breaker : public std::enable_shared_from_this<Breaker> {
+class Breaker {
  public:
   static std::shared_ptr<Breaker> Create(std::string id, const Policy& policy, uint64_t seed,
                                          MonoTime now, TransitionListener listener = nullptr);
@@ -87,10 +93,15 @@ class Breaker : public std::enable_shared_from_this<Breaker> {
           TransitionListener listener);
 
   Expected<Permit, Rejection> Answer(const Admission& admission);
+  // REQUIRES: mutex_ is held.
+  void PublishState();
   void Report(const std::optional<Transition>& transition);
 
   const std::string id_;
   const TransitionListener listener_;
+  // While closed: the epoch of tickets, plus one; else 0. Written with the mutex held. Lets a
+  // closed breaker admit without it.
+  std::atomic<uint64_t> closed_epoch_{0};
   std::mutex mutex_;
   BreakerCore core_;  // guarded by mutex_
 };

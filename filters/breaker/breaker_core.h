@@ -115,6 +115,11 @@ class BreakerCore {
   void SetPolicy(const Policy& policy, MonoTime now);
 
   Snapshot TakeSnapshot(MonoTime now);
+  // What TryAcquire() gives while the breaker is closed; nothing: it is not.
+  std::optional<Ticket> closed_ticket() const {
+    if (state_ != State::kClosed) return std::nullopt;
+    return Ticket{epoch_, false};
+  }
 
  private:
   MonoTime Seen(MonoTime now);

@@ -65,12 +65,12 @@ void Execution::CopyRequest(http::Request& caller, ExecutionBody body) {
   request_.method_name = arena_.Copy(caller.method_name);
   request_.target = arena_.Copy(caller.target);
   request_.authority = arena_.Copy(caller.authority);
-  for (const http::HeaderField& field : caller.headers) {
-    request_.headers.Add({arena_.Copy(field.name), arena_.Copy(field.value), field.id});
-  }
+  request_.headers = caller.headers;
+  request_.headers.CopyInto(arena_);
   request_.body_length = caller.body_length;
   request_.expects_continue = caller.expects_continue;
   request_.peer_address = arena_.Copy(caller.peer_address);
+  request_.protocol = caller.protocol;
   request_.scheme = caller.scheme;
   request_.path = arena_.Copy(caller.path);
   request_.query = arena_.Copy(caller.query);
@@ -82,9 +82,8 @@ void Execution::CopyRequest(http::Request& caller, ExecutionBody body) {
   request_.traceparent = arena_.Copy(caller.traceparent);
   request_.trace_id = arena_.Copy(caller.trace_id);
   request_.is_draining = caller.is_draining;
-  for (const http::HeaderField& field : caller.upstream_headers) {
-    request_.upstream_headers.Add({arena_.Copy(field.name), arena_.Copy(field.value), field.id});
-  }
+  request_.upstream_headers = caller.upstream_headers;
+  request_.upstream_headers.CopyInto(arena_);
   request_.has_record = true;
   request_.arena = &arena_;
   request_.chain_pin = caller.chain_pin;

@@ -1,5 +1,7 @@
 #include "filters/idempotency/fingerprint.h"
 
+#include <algorithm>
+
 #include "absl/container/inlined_vector.h"
 #include "filters/idempotency/media_type.h"
 
@@ -14,7 +16,11 @@ void Append(Text& text, std::string_view part) {
 }
 
 void AppendLowerCase(Text& text, std::string_view part) {
-  for (char c : part) text.push_back(c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c);
+  const size_t before = text.size();
+  text.resize(before + part.size());
+  std::transform(part.begin(), part.end(), text.data() + before, [](char c) {
+    return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+  });
 }
 
 // What of the Content-Type takes part in the comparison.

@@ -68,7 +68,7 @@ ParsedKey ParseKey(const http::HeaderList& headers, std::span<const std::string>
   ParsedKey found;
   for (const http::HeaderField& field : headers) {
     const bool is_key = std::any_of(names.begin(), names.end(), [&](const std::string& name) {
-      return http::EqualsIgnoreCase(field.name, name);
+      return field.name.size() == name.size() && http::EqualsIgnoreCase(field.name, name);
     });
     if (!is_key) continue;
     const ParsedKey key = ParseKeyValue(field.value, arena);

@@ -12,9 +12,15 @@
 #include <memory>
 #include <string_view>
 
+#include "proxy/base/pooled.h"
 #include "proxy/http/headers.h"
 
 namespace outrigger::idempotency {
+
+struct FreePooled {
+  size_t bytes = 0;
+  void operator()(char* block) const { PooledFree(block, bytes); }
+};
 
 class PackedHeaders {
  public:
@@ -24,30 +30,32 @@ class PackedHeaders {
   size_t bytes() const { return bytes_; }
   bool empty() const { return bytes_ == 0; }
 
-  // Calls visit(name, value) in the original order.
+  // Calls visit(field) in the original order.
   template <class Visit>
   void ForEach(Visit visit) const {
     const char* at = block_.get();
     const char* const end = at + bytes_;
     while (at != end) {
-      Lengths lengths;
-      std::memcpy(&lengths, at, sizeof(lengths));
-      at += sizeof(lengths);
-      visit(std::string_view(at, lengths.name), std::string_view(at + lengths.name, lengths.value));
-      at += lengths.name + lengths.value;
+      Prefix prefix;
+      std::memcpy(&prefix, at, sizeof(prefix));
+      at += sizeof(prefix);
+      visit(http::HeaderField{
+          {at, prefix.name_bytes}, {at + prefix.name_bytes, prefix.value_bytes}, prefix.id});
+      at += prefix.name_bytes + prefix.value_bytes;
     }
   }
   void AppendTo(http::HeaderList& list) const {
-    ForEach([&](std::string_view name, std::string_view value) { list.Add(name, value); });
+    ForEach([&](const http::HeaderField& field) { list.Add(field); });
   }
 
  private:
-  struct Lengths {
-    uint32_t name;
-    uint32_t value;
+  // Before each field.
+  struct Prefix {
+    uint32_t value_bytes;
+    uint16_t name_bytes;
+    http::HeaderId id;
   };
-
-  std::unique_ptr<char[]> block_;
+  std::unique_ptr<char, FreePooled> block_;
   size_t bytes_ = 0;
 };
 

@@ -89,7 +89,7 @@ struct RecordedHead {
   std::optional<uint64_t> body_length;  // as announced
   PackedHeaders headers;
   // The x-request-id of the request that was executed.
-  std::string request_id;
+  PooledString request_id;
 };
 
 enum class RecordingEnd : uint8_t { kRunning, kComplete, kFailed };

@@ -77,14 +77,14 @@ void AppendReplayedHeaders(const RecordedHead& head, const ReplayInfo& info, Are
   // RFC 9110, 7.6.1: fields that Connection names belong to the connection as well.
   const auto is_named_by_connection = [&](std::string_view name) {
     bool named = false;
-    head.headers.ForEach([&](std::string_view other, std::string_view value) {
-      named = named ||
-              (http::EqualsIgnoreCase(other, "connection") && http::ListContainsToken(value, name));
+    head.headers.ForEach([&](const http::HeaderField& other) {
+      named = named || (other.id == http::HeaderId::kConnection &&
+                        http::ListContainsToken(other.value, name));
     });
     return named;
   };
-  head.headers.ForEach([&](std::string_view name, std::string_view value) {
-    if (IsReplayable(name) && !is_named_by_connection(name)) headers.Add(name, value);
+  head.headers.ForEach([&](const http::HeaderField& field) {
+    if (IsReplayable(field.name) && !is_named_by_connection(field.name)) headers.Add(field);
   });
   headers.Add("Idempotent-Replayed", "true");
   if (!head.request_id.empty()) {

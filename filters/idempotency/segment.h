@@ -14,10 +14,12 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <new>
 #include <string_view>
 
 #include "filters/idempotency/ref_ptr.h"
 #include "proxy/base/memory_budget.h"
+#include "proxy/base/pooled.h"
 
 namespace outrigger::idempotency {
 
@@ -30,7 +32,12 @@ class Segment : public RefCounted<Segment> {
   static RefPtr<Segment> Adopt(MemoryBudget& budget, size_t capacity, uint64_t start);
 
   ~Segment() { budget_.Release(Cost(capacity_)); }
-  static void operator delete(void* memory) { ::operator delete(memory); }
+  // The bytes behind it go along.
+  static void operator delete(Segment* segment, std::destroying_delete_t) {
+    const size_t cost = Cost(segment->capacity_);
+    segment->~Segment();
+    PooledFree(segment, cost);
+  }
 
   uint64_t start() const { return start_; }
   // Any thread.
@@ -50,10 +57,12 @@ class Segment : public RefCounted<Segment> {
     size_t bytes;
   };
   static void* operator new(size_t size, Trailing trailing) {
-    return ::operator new(size + trailing.bytes);
+    return PooledAllocate(size + trailing.bytes);
   }
   // Pairs with the form above; a constructor that does not throw never calls it.
-  static void operator delete(void* memory, Trailing) { ::operator delete(memory); }
+  static void operator delete(void* memory, Trailing trailing) {
+    PooledFree(memory, sizeof(Segment) + trailing.bytes);
+  }
 
   Segment(MemoryBudget& budget, size_t capacity, uint64_t start)
       : budget_(budget), start_(start), capacity_(static_cast<uint32_t>(capacity)) {}

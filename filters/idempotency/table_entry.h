@@ -14,12 +14,13 @@
 #include "filters/idempotency/recording.h"
 #include "filters/idempotency/state.h"
 #include "filters/idempotency/store_key.h"
+#include "proxy/base/pooled.h"
 #include "proxy/base/time.h"
 #include "proxy/http/reason.h"
 
 namespace outrigger::idempotency {
 
-struct TableEntry {
+struct TableEntry : Pooled {
   StoreKey key;
   // Set when the execution is settled, if its request had been read to the end.
   Sha256::Value digest{};

@@ -11,6 +11,7 @@
 
 #include <array>
 #include <cstddef>
+#include <string>
 
 #if defined(__SANITIZE_ADDRESS__)
 #define OUTRIGGER_POOLED_BYPASS 1
@@ -107,5 +108,7 @@ struct PooledAllocator {
 
   friend bool operator==(const PooledAllocator&, const PooledAllocator&) { return true; }
 };
+
+using PooledString = std::basic_string<char, std::char_traits<char>, PooledAllocator<char>>;
 
 }  // namespace outrigger

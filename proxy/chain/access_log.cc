@@ -26,6 +26,7 @@ void WriteAccessLog(log::Logger& log, const AccessLogEntry& entry) {
   event.Str("request_id", request.id)
       .Str("trace_id", request.trace_id)
       .Str("peer", request.peer_address)
+      .Str("protocol", ProtocolName(request.protocol))
       .Str("method", request.method_name)
       // Without the query, which may hold what must not be logged.
       .Str("path", request.path)

@@ -79,7 +79,8 @@ void StreamDriver::CountActive(int delta) {
 
 void StreamDriver::Start(http::ServerStream& stream) {
   stream_ = &stream;
-  snapshot_ = context_.snapshot;
+  request_.chain_pin = context_.snapshot;
+  snapshot_ = context_.snapshot.get();
   CountActive(1);
   request_.received = context_.loop.PreciseNow();
   request_.id = context_.identity.RequestId(request_.headers, arena_);
@@ -111,7 +112,6 @@ void StreamDriver::Start(http::ServerStream& stream) {
       ToEffects(route_->config->EffectsOf(request_.method_name, request_.path)),
       request_.headers.Has(HeaderId::kIdempotencyKey));
   request_.tenant = context_.identity.Tenant(request_, snapshot_->config->tenant, arena_);
-  request_.chain_pin = snapshot_;
   ArmDeadline();
   if (request_.deadline <= context_.loop.Now()) {
     SendFailure({.reason = Reason::kDeadline}, "the caller's deadline had passed");

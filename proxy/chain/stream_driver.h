@@ -76,7 +76,7 @@ class StreamDriver final : public http::StreamHandler, public Pooled {
   DriverContext& context_;
   http::Request request_;
   Arena arena_;
-  std::shared_ptr<const ChainSnapshot> snapshot_;
+  const ChainSnapshot* snapshot_ = nullptr;  // kept by request_.chain_pin
   const RouteChain* route_ = nullptr;
   http::ServerStream* stream_ = nullptr;
   std::optional<http::Response> response_;

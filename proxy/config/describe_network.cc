@@ -118,9 +118,11 @@ Type<ListenerConfig> DescribeListener() {
       .Key("name", &S::name, NameType(), "Shown in metrics and logs")
       .Key("address", &S::address, AddressType(AddressUse::kListen), "Where to listen")
       .Key("protocol", &S::protocol,
-           OneWordOf<ListenerProtocol>(
-               {{"auto", ListenerProtocol::kAuto}, {"http1", ListenerProtocol::kHttp1}}, {"http2"}),
-           "What clients speak; `auto` is HTTP/1.1 for now")
+           OneWordOf<ListenerProtocol>({{"auto", ListenerProtocol::kAuto},
+                                        {"http1", ListenerProtocol::kHttp1},
+                                        {"http2", ListenerProtocol::kHttp2}}),
+           "What clients speak; `auto` is HTTP/1.1, and HTTP/2 for those that begin with its "
+           "preface")
       .Key("tls", &S::tls, Or("none", DescribeListenerTls()),
            "TLS on the listener; the files are loaded again when they change")
       .Key("forwarded_client_cert", &S::forwarded_client_cert,

@@ -25,7 +25,7 @@ struct AdminConfig {
   DrainSettings drain;
 };
 
-enum class ListenerProtocol { kAuto, kHttp1 };  // kAuto is HTTP/1.1 until HTTP/2 exists
+enum class ListenerProtocol { kAuto, kHttp1, kHttp2 };
 enum class HalfClose { kGone, kAllow };
 enum class Unmatched { kForward, kNotFound };
 

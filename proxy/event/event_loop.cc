@@ -32,6 +32,7 @@ EventLoop::EventLoop() {
   message_fd_ = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
   if (message_fd_ < 0) Die("eventfd");
 
+  poller_ = std::make_unique<Poller>(*base_);
   timer_event_.reset(event_new(
       base_.get(), -1, 0,
       [](evutil_socket_t, short, void* self) {
@@ -52,6 +53,7 @@ EventLoop::EventLoop() {
 EventLoop::~EventLoop() {
   // While there still is a loop that the last objects can use.
   RunPending();
+  poller_.reset();
   timer_event_.reset();
   message_event_.reset();
   heartbeat_event_.reset();

@@ -19,6 +19,7 @@
 
 #include "absl/functional/any_invocable.h"
 #include "proxy/event/loop.h"
+#include "proxy/event/poller.h"
 
 namespace outrigger {
 
@@ -58,6 +59,8 @@ class EventLoop final : public Loop {
   }
 
   event_base* base() const { return base_.get(); }
+  // For sockets.
+  Poller& poller() { return *poller_; }
 
  private:
   struct BaseDeleter {
@@ -73,6 +76,7 @@ class EventLoop final : public Loop {
   MonoTime ReadTurnTime() const;
 
   std::unique_ptr<event_base, BaseDeleter> base_;
+  std::unique_ptr<Poller> poller_;
   EventPtr timer_event_;
   EventPtr message_event_;
   EventPtr heartbeat_event_;

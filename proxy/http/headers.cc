@@ -156,6 +156,15 @@ uint64_t LowerWord(std::string_view text, size_t at) {
 
 constexpr std::string_view kOurPrefix = "x-outrigger-";
 
+// "Name: value", then two bytes of line end, then the next field's name.
+bool FollowsDirectly(const HeaderField& field, const HeaderField& next) {
+  const auto is_in_place = [](const HeaderField& f) {
+    return f.value.data() == f.name.data() + f.name.size() + 2;
+  };
+  return is_in_place(field) && is_in_place(next) &&
+         next.name.data() == field.value.data() + field.value.size() + 2;
+}
+
 }  // namespace
 
 bool EqualsIgnoreCase(std::string_view a, std::string_view b) {
@@ -243,9 +252,23 @@ void HeaderList::Remove(std::string_view name) {
 }
 
 void HeaderList::CopyInto(Arena& arena) {
-  for (HeaderField& field : fields_) {
-    field.name = arena.Copy(field.name);
-    field.value = arena.Copy(field.value);
+  // Fields that stand behind one another, as a parser leaves them, are copied in one piece.
+  for (auto first = fields_.begin(); first != fields_.end();) {
+    auto last = first;
+    while (last + 1 != fields_.end() && FollowsDirectly(*last, last[1])) ++last;
+    if (first == last) {
+      first->name = arena.Copy(first->name);
+      first->value = arena.Copy(first->value);
+      ++first;
+      continue;
+    }
+    const char* const begin = first->name.data();
+    const char* const end = last->value.data() + last->value.size();
+    const char* const copy = arena.Copy({begin, static_cast<size_t>(end - begin)}).data();
+    for (; first != last + 1; ++first) {
+      first->name = {copy + (first->name.data() - begin), first->name.size()};
+      first->value = {copy + (first->value.data() - begin), first->value.size()};
+    }
   }
 }
 

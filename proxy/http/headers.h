@@ -90,6 +90,11 @@ class HeaderIdSet {
   constexpr bool Contains(HeaderId id) const { return (bits_ & Bit(id)) != 0; }
   constexpr bool Intersects(HeaderIdSet other) const { return (bits_ & other.bits_) != 0; }
   constexpr void Add(HeaderId id) { bits_ |= Bit(id); }
+  constexpr void Add(HeaderIdSet other) { bits_ |= other.bits_; }
+  constexpr HeaderIdSet And(HeaderIdSet other) const {
+    other.bits_ &= bits_;
+    return other;
+  }
   constexpr HeaderIdSet With(HeaderIdSet other) const {
     other.bits_ |= bits_;
     return other;
@@ -127,7 +132,7 @@ class HeaderList {
       Grow();
     }
     fields_.push_back(field);
-    if (ids_.Contains(field.id)) repeated_ids_.Add(field.id);
+    repeated_ids_.Add(ids_.And(HeaderIdSet(field.id)));
     ids_.Add(field.id);
   }
 

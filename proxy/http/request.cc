@@ -2,6 +2,10 @@
 
 namespace outrigger::http {
 
+std::string_view ProtocolName(Protocol protocol) {
+  return protocol == Protocol::kHttp2 ? "HTTP/2" : "HTTP/1.1";
+}
+
 void Request::Detach(Arena& owned) {
   for (std::string_view* view : {&method_name, &target, &authority, &peer_address, &peer_identity,
                                  &peer_certificate, &client_address, &path, &query, &tenant, &id,

@@ -35,6 +35,11 @@ class InformationalSink {
 
 struct Request;
 
+enum class Protocol : uint8_t { kHttp1, kHttp2 };
+
+// "HTTP/1.1" or "HTTP/2".
+std::string_view ProtocolName(Protocol protocol);
+
 // Runs once, right before the first byte of the first attempt goes upstream (B0.1).
 class DispatchHook : public ListNode {
  public:
@@ -53,6 +58,7 @@ struct Request {
   std::unique_ptr<Body> body;           // null: no body
   std::optional<uint64_t> body_length;  // unset with a body: chunked
   bool expects_continue = false;
+  Protocol protocol = Protocol::kHttp1;  // of the client
   std::string_view peer_address;  // of the other end of the connection, without the port
   std::string_view scheme = "http";
   // What the client has proven by TLS (proxy/net/secure_session.h); empty: nothing.

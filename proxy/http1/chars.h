@@ -89,43 +89,19 @@ inline Bytes16 MarkControls(Bytes16 bytes) {
   return reinterpret_cast<Bytes16>((bytes < 0x20) | (bytes == 0x7F));
 }
 
-// The first byte of `text` that `mark` marks, or its size. Reads nothing outside of `around`, which
-// holds `text`.
-template <class Mark>
-inline size_t FindMarked(std::string_view around, std::string_view text, Mark mark) {
-  const char* const begin = text.data();
-  const char* const end = begin + text.size();
-  const char* at = begin;
-  for (; end - at >= 16; at += 16) {
-    const uint32_t bits = BitsOf(mark(Load16(at)));
-    if (bits != 0)
-      return static_cast<size_t>(at - begin) + static_cast<size_t>(std::countr_zero(bits));
-  }
-  if (at == end) return text.size();
-  const auto left = static_cast<unsigned>(end - at);
-  uint32_t bits = 0;
-  if (around.data() + around.size() - at >= 16) {
-    bits = BitsOf(mark(Load16(at)));
-  } else if (end - around.data() >= 16) {
-    bits = BitsOf(mark(Load16(end - 16))) >> (16 - left);
-  } else {
-    char copy[16] = {};
-    std::memcpy(copy, at, left);
-    bits = BitsOf(mark(Load16(copy)));
-  }
-  const auto offset = static_cast<unsigned>(std::countr_zero(bits | 0x10000));
-  return static_cast<size_t>(at - begin) + std::min(offset, left);
+// Whether `text` may stand as a field's value: no control character but the tab.
+inline bool IsFieldValue(std::string_view text) {
+  if (text.size() < 16) return AllAre(text, kValueChar);
+  const char* const last = text.data() + text.size() - 16;
+  Bytes16 controls = {};
+  const auto look = [&](const char* at) {
+    const Bytes16 bytes = Load16(at);
+    controls |= MarkControls(bytes) & Bytes16(bytes != '\t');
+  };
+  for (const char* at = text.data(); at < last; at += 16) look(at);
+  look(last);
+  return BitsOf(controls) == 0;
 }
-
-// Where the first control character but the tab stands in `text`, or its size.
-inline size_t FindControl(std::string_view around, std::string_view text) {
-  return FindMarked(around, text, [](Bytes16 bytes) {
-    return MarkControls(bytes) & reinterpret_cast<Bytes16>(bytes != '\t');
-  });
-}
-
-// Whether `text` may stand as a field's value.
-inline bool IsFieldValue(std::string_view text) { return FindControl(text, text) == text.size(); }
 
 // How many control characters `text` has, tabs included.
 inline size_t CountControls(std::string_view text) {

@@ -9,42 +9,10 @@
 namespace outrigger::http1 {
 namespace {
 
-using http::HeaderId;
-
 constexpr uint8_t kMaxSizeDigits = 16;
 
 uint64_t HexValue(char c) {
   return static_cast<uint64_t>(c <= '9' ? c - '0' : (c | 0x20) - 'a' + 10);
-}
-
-// Whether a field may come after the content. Those that say how to read, route or authorise the
-// message come too late there: a recipient that merges trailers into the head would act on them.
-bool MayBeTrailer(HeaderId id) {
-  switch (id) {
-    case HeaderId::kAuthorization:
-    case HeaderId::kContentEncoding:
-    case HeaderId::kContentLength:
-    case HeaderId::kContentType:
-    case HeaderId::kCookie:
-    case HeaderId::kExpect:
-    case HeaderId::kForwarded:
-    case HeaderId::kHost:
-    case HeaderId::kIdempotencyKey:
-    case HeaderId::kLocation:
-    case HeaderId::kRetryAfter:
-    case HeaderId::kSetCookie:
-    case HeaderId::kTrailer:
-    case HeaderId::kVia:
-    case HeaderId::kWwwAuthenticate:
-    case HeaderId::kXForwardedClientCert:
-    case HeaderId::kXForwardedFor:
-    case HeaderId::kXForwardedHost:
-    case HeaderId::kXForwardedProto:
-    case HeaderId::kXOutrigger:
-      return false;
-    default:
-      return !IsHopByHop(id);
-  }
 }
 
 }  // namespace

@@ -4,6 +4,8 @@
 #include <cerrno>
 #include <utility>
 
+#include "proxy/http1/serializer.h"
+
 namespace outrigger::http1 {
 
 using http::Chunk;
@@ -16,6 +18,15 @@ using http::Reason;
 namespace {
 
 constexpr HeadLimits kResponseLimits;
+
+// For clients of HTTP/1.0 that name no host: HTTP/1.1 must have one, and not every service takes an
+// empty one.
+constexpr std::string_view kNamelessHost = "localhost";
+
+BodyFraming FramingOf(const http::RequestHeadToSend& head) {
+  if (head.body_length.has_value()) return {BodyKind::kLength, *head.body_length};
+  return head.has_body ? BodyFraming{BodyKind::kChunked, 0} : BodyFraming{};
+}
 
 }  // namespace
 
@@ -54,6 +65,53 @@ void ClientConnection::StartExchange(http::Method method) {
   drained_.Clear();
   continued_.Clear();
   ++exchanges_;
+}
+
+bool ClientConnection::SendHead(const http::RequestHeadToSend& head) {
+  StartExchange(head.method);
+  const BodyFraming framing = FramingOf(head);
+  request_kind_ = framing.kind;
+  const RequestLine line{head.method_name, head.target, {}};
+  HeadOptions options;
+  options.skipped = head.skipped;
+  options.extra = head.added;
+  if (!head.headers->ids().Contains(http::HeaderId::kHost)) {
+    options.host = head.authority.empty() ? kNamelessHost : head.authority;
+  }
+  const size_t room = MaxHeadBytes(line, *head.headers, options);
+  char* at = output_.Reserve(room);
+  ByteSink sink{at, at + room};
+  if (WriteRequestHead(sink, line, *head.headers, framing, options) != WriteResult::kOk) {
+    return false;
+  }
+  output_.Commit(static_cast<size_t>(sink.at - at));
+  loop_.Defer(*this);
+  return true;
+}
+
+bool ClientConnection::SendData(std::string_view data) {
+  if (data.empty()) return !is_broken_;
+  if (request_kind_ != BodyKind::kChunked) return Send(data);
+  char* at = output_.Reserve(kMaxChunkHeaderBytes);
+  ByteSink sink{at, at + kMaxChunkHeaderBytes};
+  (void)WriteChunkHeader(sink, data.size());  // the room is there
+  output_.Commit(static_cast<size_t>(sink.at - at));
+  return Send(data, kChunkEnd);
+}
+
+bool ClientConnection::Finish(const http::HeaderList* trailers) {
+  if (request_kind_ == BodyKind::kChunked) {
+    static const http::HeaderList kNoTrailers;
+    const http::HeaderList& fields = trailers != nullptr ? *trailers : kNoTrailers;
+    const size_t room = MaxHeadBytes(std::string_view(), fields, {});
+    char* at = output_.Reserve(room);
+    ByteSink sink{at, at + room};
+    // The service would wait for the rest: the exchange cannot end well.
+    if (WriteLastChunk(sink, fields) != WriteResult::kOk) return false;
+    output_.Commit(static_cast<size_t>(sink.at - at));
+  }
+  is_request_complete_ = true;
+  return Send({});
 }
 
 bool ClientConnection::Send(std::string_view data, std::string_view tail) {
@@ -154,8 +212,9 @@ Failure ClientConnection::BrokenBeforeHead() const {
   if (session != nullptr && session->was_refused()) {
     return {.reason = Reason::kConnectFail, .phase = Phase::kConnect, .executed = Executed::kNo};
   }
+  const bool is_sent = is_request_complete_ && output_.pending_bytes() == 0;
   return {.reason = Reason::kUpstreamReset,
-          .phase = is_request_complete_ ? Phase::kAwaitingHead : Phase::kSending,
+          .phase = is_sent ? Phase::kAwaitingHead : Phase::kSending,
           .executed = Executed::kMaybe,
           .on_reused_connection = exchanges_ > 1 && !has_bytes_};
 }
@@ -164,7 +223,7 @@ Failure ClientConnection::BodyFailure(Reason reason) const {
   return {.reason = reason, .phase = Phase::kBody, .executed = Executed::kMaybe};
 }
 
-Task<Expected<ClientConnection::Head, Failure>> ClientConnection::ReadHead(
+Task<Expected<http::ReceivedHead, Failure>> ClientConnection::ReadHead(
     http::HeaderList& headers, http::InformationalSink* sink) {
   for (;;) {
     ResponseHead head;
@@ -197,7 +256,14 @@ Task<Expected<ClientConnection::Head, Failure>> ClientConnection::ReadHead(
       is_body_done_ = !framing_.body.has_body();
       to_skip_ = result.consumed;
       continued_.Notify();
-      co_return Head{head.status, framing_};
+      http::ReceivedHead received;
+      received.status = head.status;
+      received.has_body = framing_.body.has_body();
+      received.is_framed = framing_.body.kind != BodyKind::kUntilClose;
+      received.body_length = framing_.body.kind == BodyKind::kLength
+                                 ? std::optional<uint64_t>(framing_.body.length)
+                                 : framing_.declared_length;
+      co_return received;
     }
     if (head.status == 100) {
       continued_.Notify();
@@ -277,7 +343,7 @@ const http::HeaderList* ClientConnection::trailers() const {
   return decoder_.trailers().empty() ? nullptr : &decoder_.trailers();
 }
 
-void ClientConnection::AbortExchange() {
+void ClientConnection::Abort() {
   is_broken_ = is_ended_ = true;
   buffer_.Clear();
   to_skip_ = 0;

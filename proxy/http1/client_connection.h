@@ -1,9 +1,6 @@
 // An HTTP/1.1 connection to the service behind us: one exchange at a time.
 //
-//   connection.StartExchange(request.method);
-//   WriteRequestHead(...) into connection.output(); connection.Send(body);
-//   auto head = co_await connection.ReadHead(headers, sink);
-//   while (...) { auto chunk = co_await connection.ReadBody(); ... }
+//   connection.SendHead(head); ...                    // client_stream.h
 //   if (connection.is_reusable()) pool.Return(...)
 //
 // While idle in a pool it stays registered for reading, so that a close by the service is noticed
@@ -20,8 +17,7 @@
 #include "proxy/base/expected.h"
 #include "proxy/coro/task.h"
 #include "proxy/event/signal.h"
-#include "proxy/http/body.h"
-#include "proxy/http/request.h"
+#include "proxy/http/client_stream.h"
 #include "proxy/http1/chunked_decoder.h"
 #include "proxy/http1/framing.h"
 #include "proxy/http1/head_parser.h"
@@ -31,7 +27,10 @@
 
 namespace outrigger::http1 {
 
-class ClientConnection final : public net::SocketHandler, public Deletable, private Deferred {
+class ClientConnection final : public http::ClientStream,
+                               public net::SocketHandler,
+                               public Deletable,
+                               private Deferred {
  public:
   // The pool, while the connection is idle.
   class IdleOwner {
@@ -40,11 +39,6 @@ class ClientConnection final : public net::SocketHandler, public Deletable, priv
     // The service closed the connection or sent bytes that nobody asked for. The owner removes it
     // and calls CloseAndDelete().
     virtual void OnIdleClosed(ClientConnection& connection) = 0;
-  };
-
-  struct Head {
-    int status = 0;
-    ResponseFraming framing;
   };
 
   // Takes a descriptor on which connect() was started.
@@ -56,29 +50,20 @@ class ClientConnection final : public net::SocketHandler, public Deletable, priv
   // Encrypts the connection; WaitConnected() tells the outcome. REQUIRES: connected, not used yet.
   void StartTls(std::unique_ptr<net::SecureSession> session);
 
-  void StartExchange(http::Method method);
-  net::Output& output() { return output_; }
-  // Sends what is staged and `data`, at the latest when the turn ends. False: broken; ReadHead()
-  // will say how.
-  bool Send(std::string_view data, std::string_view tail = {});
-  Signal& drained() { return drained_; }
-  // The request went out to its last byte.
-  void SetRequestComplete() { is_request_complete_ = true; }
-
-  // The final head. Views in `headers` are valid until the first ReadBody(). Interim responses go
-  // to `sink`; 100 wakes `continued()`.
-  Task<Expected<Head, http::Failure>> ReadHead(http::HeaderList& headers,
-                                               http::InformationalSink* sink);
-  Task<http::ChunkResult> ReadBody();
-  // The same when it need not wait.
-  std::optional<http::ChunkResult> TryReadBody();
-  const http::HeaderList* trailers() const;
-  // Notified by `100 Continue` and by the final head.
-  Signal& continued() { return continued_; }
-  bool has_final_head() const { return has_head_; }
-
-  // Gives up the exchange: the waiting ReadHead() or ReadBody() fails.
-  void AbortExchange();
+  // http::ClientStream
+  bool SendHead(const http::RequestHeadToSend& head) override;
+  bool SendData(std::string_view data) override;
+  bool Finish(const http::HeaderList* trailers) override;
+  size_t pending_bytes() const override { return output_.pending_bytes(); }
+  Signal& drained() override { return drained_; }
+  Task<Expected<http::ReceivedHead, http::Failure>> ReadHead(
+      http::HeaderList& headers, http::InformationalSink* sink) override;
+  Signal& continued() override { return continued_; }
+  bool has_final_head() const override { return has_head_; }
+  Task<http::ChunkResult> ReadBody() override;
+  std::optional<http::ChunkResult> TryReadBody() override;
+  const http::HeaderList* trailers() const override;
+  void Abort() override;
 
   // After the body's end: whether another exchange may follow.
   bool is_reusable() const;
@@ -103,6 +88,9 @@ class ClientConnection final : public net::SocketHandler, public Deletable, priv
   void OnPeerClosed() override;
   void OnSecured() override { OnWritable(); }
 
+  void StartExchange(http::Method method);
+  // `data` and `tail` behind what is staged.
+  bool Send(std::string_view data, std::string_view tail = {});
   void SendFailed();
   void Receive();
   // Appends what the kernel has; false when the buffer is full and must not move.
@@ -123,6 +111,7 @@ class ClientConnection final : public net::SocketHandler, public Deletable, priv
   Signal continued_;
   IdleOwner* idle_owner_ = nullptr;
 
+  BodyKind request_kind_ = BodyKind::kNone;
   HeadProgress progress_;
   ResponseFraming framing_;
   ChunkedDecoder decoder_;

@@ -1,5 +1,6 @@
 #include "proxy/http1/field_line.h"
 
+#include <bit>
 #include <cstddef>
 #include <cstring>
 
@@ -23,9 +24,31 @@ std::string_view NameProblem(std::string_view line) {
   return at == 0 ? "field line begins with white space" : "white space in a field name";
 }
 
+bool IsControl(char c) { return c != '\t' && !Is(c, kValueChar); }
+
+// The first control character but the tab, or `limit`; and the first colon before it, if there is
+// one.
+inline const char* FindLineEnd(const char* at, const char* limit, const char*& colon) {
+  for (; limit - at >= 16; at += 16) {
+    const Bytes16 bytes = Load16(at);
+    const uint32_t controls = BitsOf(MarkControls(bytes) & Bytes16(bytes != '\t'));
+    if (colon == nullptr) {
+      // Those behind the first control character are none of this line.
+      const uint32_t colons = BitsOf(Bytes16(bytes == ':')) & (controls - 1) & ~controls;
+      if (colons != 0) colon = at + std::countr_zero(colons);
+    }
+    if (controls != 0) return at + std::countr_zero(controls);
+  }
+  for (; at != limit && !IsControl(*at); ++at) {
+    if (colon == nullptr && *at == ':') colon = at;
+  }
+  return at;
+}
+
 // Sets the field's parts; false when its name is none. Does not look at the value but for the white
 // space around it.
-inline bool SplitField(std::string_view line, size_t colon, http::HeaderField& field) {
+[[gnu::always_inline]] inline bool SplitField(std::string_view line, size_t colon,
+                                              http::HeaderField& field) {
   field.name = line.substr(0, colon);
   field.id = http::ClassifyHeader(field.name);
   // Names that are known in full are tokens.
@@ -52,15 +75,25 @@ std::string_view ParseFieldLine(std::string_view line, http::HeaderList& fields)
   return {};
 }
 
-size_t TakeFieldLine(std::string_view buffer, std::string_view text, http::HeaderList& fields) {
-  const size_t end = FindControl(buffer, text);
-  if (text.size() - end < 2 || std::memcmp(text.data() + end, "\r\n", 2) != 0) return 0;
-  const size_t colon = FindMarked(
-      buffer, text, [](Bytes16 bytes) { return reinterpret_cast<Bytes16>(bytes == ':'); });
-  http::HeaderField field;
-  if (colon >= end || !SplitField(text.substr(0, end), colon, field)) return 0;
-  fields.Add(field);
-  return end + 2;
+TakenLines TakeFieldLines(std::string_view text, size_t max_fields, http::HeaderList& fields) {
+  const char* line = text.data();
+  const char* const limit = line + text.size();
+  TakenLines taken;
+  while (taken.fields < max_fields) {
+    const char* colon = nullptr;
+    const char* const end = FindLineEnd(line, limit, colon);
+    if (limit - end < 2 || std::memcmp(end, "\r\n", 2) != 0 || colon == nullptr) break;
+    http::HeaderField field;
+    if (!SplitField({line, static_cast<size_t>(end - line)}, static_cast<size_t>(colon - line),
+                    field)) {
+      break;
+    }
+    fields.Add(field);
+    line = end + 2;
+    ++taken.fields;
+  }
+  taken.bytes = static_cast<size_t>(line - text.data());
+  return taken;
 }
 
 }  // namespace outrigger::http1

@@ -13,11 +13,13 @@ namespace outrigger::http1 {
 // text; else returns what is wrong, a static text, and appends nothing.
 [[nodiscard]] std::string_view ParseFieldLine(std::string_view line, http::HeaderList& fields);
 
-// The same for a line whose end is not known yet, at the start of `text`, a part of `buffer`:
-// appends the field and returns how long the line is with its CRLF, in one pass over its bytes. 0:
-// the line is not complete, or there is something wrong with it, or it is the empty line; nothing
-// was appended.
-[[nodiscard]] size_t TakeFieldLine(std::string_view buffer, std::string_view text,
-                                   http::HeaderList& fields);
+// The same for whole lines at the start of `text`, a part of `buffer`, as nearly all of them are:
+// in one pass over their bytes, up to the first line that is empty, not complete or not right.
+struct TakenLines {
+  size_t bytes = 0;
+  size_t fields = 0;
+};
+[[nodiscard]] TakenLines TakeFieldLines(std::string_view text, size_t max_fields,
+                                        http::HeaderList& fields);
 
 }  // namespace outrigger::http1

@@ -237,6 +237,34 @@ bool IsHopByHop(HeaderId id) {
   }
 }
 
+bool MayBeTrailer(HeaderId id) {
+  switch (id) {
+    case HeaderId::kAuthorization:
+    case HeaderId::kContentEncoding:
+    case HeaderId::kContentLength:
+    case HeaderId::kContentType:
+    case HeaderId::kCookie:
+    case HeaderId::kExpect:
+    case HeaderId::kForwarded:
+    case HeaderId::kHost:
+    case HeaderId::kIdempotencyKey:
+    case HeaderId::kLocation:
+    case HeaderId::kRetryAfter:
+    case HeaderId::kSetCookie:
+    case HeaderId::kTrailer:
+    case HeaderId::kVia:
+    case HeaderId::kWwwAuthenticate:
+    case HeaderId::kXForwardedClientCert:
+    case HeaderId::kXForwardedFor:
+    case HeaderId::kXForwardedHost:
+    case HeaderId::kXForwardedProto:
+    case HeaderId::kXOutrigger:
+      return false;
+    default:
+      return !IsHopByHop(id);
+  }
+}
+
 bool IsNominated(const HeaderList& headers, const HeaderField& field) {
   if (field.id != HeaderId::kOther) return false;
   for (const HeaderField& connection : headers) {

@@ -83,6 +83,10 @@ std::optional<uint64_t> ParseContentLength(std::string_view value);
 // Proxy-Authenticate, Proxy-Authorization, TE, Transfer-Encoding, Upgrade.
 bool IsHopByHop(http::HeaderId id);
 
+// Whether a field may come after the content. Those that say how to read, route or authorise the
+// message come too late there: a recipient that merges trailers into the head would act on them.
+bool MayBeTrailer(http::HeaderId id);
+
 // Whether some Connection field names `field`, which then ends at this hop too. Fields that the
 // proxy itself acts on cannot be nominated away (known ids other than the hop-by-hop ones).
 bool IsNominated(const http::HeaderList& headers, const http::HeaderField& field);

@@ -242,12 +242,14 @@ HeadResult ParseLines(std::string_view buffer, HeadProgress& progress, const Hea
         return Error(Rules::kSyntax, "message begins with a character that no start line has");
       }
     }
-    // The usual line, in one pass; whatever this does not take is looked at below.
+    // The usual lines, in one pass; whatever this does not take is looked at below.
     if (progress.has_start_line && progress.scanned <= start &&
         progress.fields < limits.max_fields) {
-      if (const size_t taken = TakeFieldLine(text, text.substr(start), headers); taken > 0) {
-        ++progress.fields;
-        progress.line_start = progress.scanned = start + taken;
+      const TakenLines taken =
+          TakeFieldLines(text.substr(start), limits.max_fields - progress.fields, headers);
+      if (taken.fields > 0) {
+        progress.fields += taken.fields;
+        progress.line_start = progress.scanned = start + taken.bytes;
         continue;
       }
     }

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cctype>
 #include <utility>
 
 #include "proxy/base/arena.h"
@@ -16,6 +15,8 @@ using http::Reason;
 namespace {
 
 constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
+// RFC 9113, 3.4.
+constexpr std::string_view kHttp2Preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 constexpr size_t kDiscardBytes = 16 * 1024;
 
 // The origin form of the target: what a service behind a proxy expects (RFC 9112, 3.2.1).
@@ -166,7 +167,32 @@ void ServerConnection::OnWritable() {
   }
 }
 
+bool ServerConnection::TakePreface() {
+  const std::string_view received = buffer_.view().substr(0, kHttp2Preface.size());
+  // Over TLS the protocol is agreed on by ALPN.
+  const bool may_switch = context_.http2 != nullptr && socket_.secure_session() == nullptr;
+  if (!may_switch || !kHttp2Preface.starts_with(received)) {
+    is_first_head_ = false;
+    return false;
+  }
+  if (received.size() < kHttp2Preface.size()) {
+    // "P" may also become a POST.
+    if (!std::exchange(is_head_deadline_, true)) context_.header_timeouts->Arm(read_deadline_);
+    return true;
+  }
+  const net::ReadBuffer bytes = std::move(buffer_);
+  Http2Handover handover{.fd = socket_.Release(),
+                         .peer_host = std::move(peer_host_),
+                         .received = bytes.view(),
+                         .on_closed = std::exchange(on_closed_, nullptr)};
+  Http2Acceptor& acceptor = *context_.http2;
+  Close(false);
+  acceptor.Accept(std::move(handover));
+  return true;
+}
+
 void ServerConnection::ParseHead() {
+  if (is_first_head_ && TakePreface()) return;
   RequestHead head;
   std::unique_ptr<http::StreamHandler> handler = context_.handlers->NewHandler();
   http::Request& request = handler->request();
@@ -187,25 +213,13 @@ void ServerConnection::ParseHead() {
     Refuse(error.reason, error.message);
     return;
   }
-  const std::optional<uint64_t> max_body = MaxBodyBytes(request.headers);
+  const std::optional<uint64_t> max_body = context_.MaxBodyBytes(request.headers);
   if (max_body.has_value() && framing.body.length > *max_body) {
     Refuse(Reason::kBodyTooLarge, "the Content-Length is over the listener's limit");
     return;
   }
   handler_ = std::move(handler);
   BeginExchange(head, framing, result.consumed);
-}
-
-std::optional<uint64_t> ServerConnection::MaxBodyBytes(const http::HeaderList& headers) const {
-  if (context_.max_body_by_type == nullptr) return context_.max_body_bytes;
-  const http::HeaderField* type = headers.Find(http::HeaderId::kContentType);
-  if (type == nullptr) return context_.max_body_bytes;
-  const std::string_view essence = http::TrimOws(type->value.substr(0, type->value.find(';')));
-  std::string name(essence);
-  std::transform(name.begin(), name.end(), name.begin(),
-                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  const auto found = context_.max_body_by_type->find(name);
-  return found == context_.max_body_by_type->end() ? context_.max_body_bytes : found->second;
 }
 
 void ServerConnection::BeginExchange(const RequestHead& head, const RequestFraming& framing,
@@ -220,7 +234,7 @@ void ServerConnection::BeginExchange(const RequestHead& head, const RequestFrami
   closes_after_ = !framing.keep_alive;
   reader_ = std::make_unique<RequestReader>(
       static_cast<RequestReader::Owner&>(*this), *context_.loop, *context_.pool, socket_, buffer_,
-      head_bytes, framing, MaxBodyBytes(handler_->request().headers));
+      head_bytes, framing, context_.MaxBodyBytes(handler_->request().headers));
   drained_.Clear();
 
   http::Request& request = handler_->request();
@@ -484,7 +498,7 @@ void ServerConnection::Close(bool with_reset) {
   socket_.Close(with_reset);
   Deferred::Unlink();
   membership.Unlink();
-  on_closed_();
+  if (on_closed_) on_closed_();
   context_.loop->DeferDelete(std::unique_ptr<Deletable>(this));
 }
 

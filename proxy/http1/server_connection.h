@@ -8,48 +8,32 @@
 // Loop::DeferDelete. Between requests it holds no buffer and no handler.
 //
 // A client that closes its side while its answer is pending is taken to be gone (semantics TO-7)
-// unless `allow_half_close`. One worker.
+// unless `allow_half_close`. One that begins with the preface of HTTP/2 is handed to the acceptor
+// in the context, if there is one. One worker.
 
 #pragma once
 
 #include <functional>
-#include <map>
 #include <memory>
-#include <optional>
 #include <string>
 
 #include "proxy/event/deadline_queue.h"
 #include "proxy/event/signal.h"
+#include "proxy/http/downstream_connection.h"
 #include "proxy/http/server_stream.h"
 #include "proxy/http1/framing.h"
 #include "proxy/http1/head_parser.h"
 #include "proxy/http1/request_reader.h"
+#include "proxy/http1/server_context.h"
 #include "proxy/net/output.h"
 #include "proxy/net/read_buffer.h"
 #include "proxy/net/socket.h"
 
 namespace outrigger::http1 {
 
-// What the connections of a listener share. All of it outlives them.
-struct ServerContext {
-  EventLoop* loop = nullptr;
-  net::BufferPool* pool = nullptr;
-  http::StreamHandlerFactory* handlers = nullptr;
-  HeadLimits head_limits;
-  std::optional<uint64_t> max_body_bytes;
-  // Other limits for some media types, in lower case; null: none (PR-9).
-  const std::map<std::string, std::optional<size_t>>* max_body_by_type = nullptr;
-  bool allow_half_close = false;
-  DeadlineQueue* header_timeouts = nullptr;      // first byte of a head to its end
-  DeadlineQueue* body_idle_timeouts = nullptr;   // between bytes of a request body
-  DeadlineQueue* write_idle_timeouts = nullptr;  // a client that does not take its answer
-  DeadlineQueue* idle_timeouts = nullptr;        // between requests
-  DeadlineQueue* linger_timeouts = nullptr;      // after an answer that closes
-};
-
 class ServerConnection final : public net::SocketHandler,
                                public http::ServerStream,
-                               public Deletable,
+                               public http::DownstreamConnection,
                                private RequestReader::Owner,
                                private Deferred {
  public:
@@ -60,19 +44,10 @@ class ServerConnection final : public net::SocketHandler,
                    std::unique_ptr<net::SecureSession> session = nullptr);
   ~ServerConnection() override;
 
-  // Closes now when idle, else after the answer that is being sent.
-  void Drain();
-  // For the end of the grace period: what runs is ended with a word why.
-  void Shutdown();
-  // Cuts everything without a word.
-  void CloseNow();
-  bool is_idle() const { return handler_ == nullptr && buffer_.empty(); }
-
-  // Membership in the listener's list of connections; the list does not own.
-  struct Membership : ListNode {
-    explicit Membership(ServerConnection& owner) : connection(owner) {}
-    ServerConnection& connection;
-  } membership{*this};
+  // http::DownstreamConnection
+  void Drain() override;
+  void Shutdown() override;
+  void CloseNow() override;
 
  private:
   enum class State : uint8_t {
@@ -107,9 +82,11 @@ class ServerConnection final : public net::SocketHandler,
 
   void OnEndOfStream();
   void ParseHead();
+  // Whether what was received may be the preface of HTTP/2; if it is, the connection is handed
+  // over.
+  bool TakePreface();
   void BeginExchange(const RequestHead& head, const RequestFraming& framing, size_t head_bytes);
   void EndExchange();
-  std::optional<uint64_t> MaxBodyBytes(const http::HeaderList& headers) const;
   void Refuse(http::Reason reason, std::string_view detail);
   void AfterSend(bool is_connected);
   void OnReadDeadline();
@@ -118,7 +95,7 @@ class ServerConnection final : public net::SocketHandler,
   void Close(bool with_reset);
 
   const ServerContext& context_;
-  const std::function<void()> on_closed_;
+  std::function<void()> on_closed_;  // null: handed over
   net::Socket socket_;
   net::ReadBuffer buffer_;  // the head and what came with it
   net::Output output_;
@@ -144,6 +121,7 @@ class ServerConnection final : public net::SocketHandler,
   bool closes_after_ = false;  // this exchange is the last
   bool has_peer_closed_ = false;
   bool is_draining_ = false;
+  bool is_first_head_ = true;  // of the connection: it may still speak HTTP/2
 };
 
 }  // namespace outrigger::http1

@@ -16,6 +16,7 @@ std::span<const Descriptor* const> AllDescriptors() {
       &families::kTlsCertificateExpiry,
       &families::kTlsReloads,
       &families::kTlsLastReload,
+      &families::kHttp2Floods,
       &families::kIdempotency,
       &families::kIdempotencyKeys,
       &families::kIdempotencyBodyBytes,

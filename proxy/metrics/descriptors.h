@@ -59,6 +59,9 @@ inline constexpr Descriptor kDownstreamConnections = {
 inline constexpr Descriptor kAcceptErrors = {
     "outrigger_accept_errors_total", Type::kCounter, "",
     "Connections that could not be accepted, for example at the limit of open files."};
+inline constexpr Descriptor kHttp2Floods = {
+    "outrigger_http2_floods_total", Type::kCounter, "what",
+    "HTTP/2 connections that were ended because their client flooded them, by what with."};
 
 // TLS.
 inline constexpr Descriptor kTlsHandshakes = {

@@ -71,6 +71,7 @@ std::string MetricsReference() {
       {families::kBreakerProbes, "result", ProbeResultNames()},
       {families::kRetries, "cause", RetryCauseNames()},
       {families::kRetries, "result", RetryResultNames()},
+      {families::kHttp2Floods, "what", Http2FloodNames()},
       {families::kTimeouts, "tier", TimeoutTierNames()},
       {families::kUpstreamDuration, "phase", UpstreamPhaseNames()},
       {families::kUpstreamConnections, "state", ConnectionStateNames()},

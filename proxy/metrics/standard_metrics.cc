@@ -48,6 +48,9 @@ constexpr Names<RetryResult> kRetryResults = {"retried",       "attempts_used", 
 constexpr Names<TimeoutTier> kTimeoutTiers = {
     "connect", "request_header", "request_body_idle", "write_idle", "downstream_idle", "overall",
     "per_try", "ttft",           "inter_token",       "max_stream"};
+constexpr Names<Http2Flood> kHttp2Floods = {
+    "resets",     "errors",       "pings",         "settings", "priorities",
+    "empty_data", "tiny_windows", "continuations", "acks",     "queued_frames"};
 constexpr Names<UpstreamPhase> kUpstreamPhases = {"connect", "head", "total"};
 constexpr Names<ConnectionState> kConnectionStates = {"active", "idle"};
 
@@ -60,12 +63,12 @@ constexpr bool IsComplete(const List& names) {
   return true;
 }
 static_assert(IsComplete(kCodeClasses) && IsComplete(kStreamOutcomes) &&
-              IsComplete(kIdempotencyResults) && IsComplete(kLimiterDecisionNames) &&
-              IsComplete(kFilterModes) && IsComplete(kBreakerStates) &&
-              IsComplete(kBreakerCauses) && IsComplete(kBreakerRefusals) &&
-              IsComplete(kProbeResults) && IsComplete(kRetryCauses) && IsComplete(kRetryResults) &&
-              IsComplete(kTimeoutTiers) && IsComplete(kUpstreamPhases) &&
-              IsComplete(kConnectionStates));
+              IsComplete(kIdempotencyResults) && IsComplete(kHttp2Floods) &&
+              IsComplete(kLimiterDecisionNames) && IsComplete(kFilterModes) &&
+              IsComplete(kBreakerStates) && IsComplete(kBreakerCauses) &&
+              IsComplete(kBreakerRefusals) && IsComplete(kProbeResults) &&
+              IsComplete(kRetryCauses) && IsComplete(kRetryResults) && IsComplete(kTimeoutTiers) &&
+              IsComplete(kUpstreamPhases) && IsComplete(kConnectionStates));
 
 std::span<const std::string_view> ReasonNames() {
   static const auto names = [] {
@@ -92,6 +95,7 @@ std::span<const std::string_view> ProbeResultNames() { return kProbeResults; }
 std::span<const std::string_view> RetryCauseNames() { return kRetryCauses; }
 std::span<const std::string_view> RetryResultNames() { return kRetryResults; }
 std::span<const std::string_view> TimeoutTierNames() { return kTimeoutTiers; }
+std::span<const std::string_view> Http2FloodNames() { return kHttp2Floods; }
 std::span<const std::string_view> UpstreamPhaseNames() { return kUpstreamPhases; }
 std::span<const std::string_view> ConnectionStateNames() { return kConnectionStates; }
 
@@ -133,6 +137,7 @@ StandardMetrics::StandardMetrics(Registry& registry, size_t max_label_values)
     : in_flight(registry.AddGauge(families::kInFlight)),
       downstream_connections(registry.AddGauge(families::kDownstreamConnections)),
       accept_errors(registry.AddCounter(families::kAcceptErrors)),
+      http2_floods(registry, families::kHttp2Floods, LabelValues{}, kHttp2Floods),
       idempotency(registry, families::kIdempotency, LabelValues{}, kIdempotencyResults),
       retries(registry, families::kRetries, LabelValues{}, kRetryCauses, kRetryResults),
       retry_backoff(registry.AddHistogram(families::kRetryBackoff)),

@@ -109,6 +109,20 @@ enum class TimeoutTier : uint8_t {
   kMaxStream,
   kCount,
 };
+// With what a client flooded its HTTP/2 connection.
+enum class Http2Flood : uint8_t {
+  kResets,  // RST_STREAM of the client's
+  kErrors,  // errors that made us reset streams
+  kPings,
+  kSettings,
+  kPriorities,
+  kEmptyData,
+  kTinyWindows,
+  kContinuations,
+  kAcks,          // asked for faster than they are taken
+  kQueuedFrames,  // other answers that are not taken
+  kCount,
+};
 enum class UpstreamPhase : uint8_t { kConnect, kHead, kTotal, kCount };
 enum class ConnectionState : uint8_t { kActive, kIdle, kCount };
 
@@ -125,6 +139,7 @@ std::span<const std::string_view> ProbeResultNames();
 std::span<const std::string_view> RetryCauseNames();
 std::span<const std::string_view> RetryResultNames();
 std::span<const std::string_view> TimeoutTierNames();
+std::span<const std::string_view> Http2FloodNames();
 std::span<const std::string_view> UpstreamPhaseNames();
 std::span<const std::string_view> ConnectionStateNames();
 
@@ -207,6 +222,7 @@ class StandardMetrics {
   const GaugeId in_flight;
   const GaugeId downstream_connections;
   const CounterId accept_errors;
+  EnumCounters<Http2Flood> http2_floods;
   EnumCounters<IdempotencyResult> idempotency;
   EnumCounters<RetryCause, RetryResult> retries;
   const HistogramId retry_backoff;

@@ -1,7 +1,5 @@
 #include "proxy/net/secure_layer.h"
 
-#include <event2/event.h>
-
 #include <cerrno>
 #include <utility>
 
@@ -25,13 +23,11 @@ bool SecureLayer::IsReadBlocked() const {
   return state_ == State::kHandshake ? handshake_wants_write_ : receive_wants_write_;
 }
 
-void SecureLayer::OnEvent(short what) {
+void SecureLayer::OnEvent(bool is_readable, bool is_writable, bool has_ended) {
   if (state_ == State::kHandshake) {
     Advance();
     return;
   }
-  bool is_readable = (what & EV_READ) != 0;
-  bool is_writable = (what & EV_WRITE) != 0;
   if (is_writable && receive_wants_write_) {
     receive_wants_write_ = false;
     is_readable = true;
@@ -43,14 +39,8 @@ void SecureLayer::OnEvent(short what) {
     socket_.Register();
   }
   if (is_writable && socket_.wants_write_) socket_.handler_.OnWritable();
-  if (is_readable && socket_.is_open()) {
-    if (!socket_.is_paused_) {
-      CallReadable();
-    } else if ((what & EV_CLOSED) == 0 && socket_.IsPeerGone()) {
-      what |= EV_CLOSED;
-    }
-  }
-  if ((what & EV_CLOSED) != 0 && socket_.is_open()) socket_.handler_.OnPeerClosed();
+  if (is_readable && !socket_.is_paused_ && socket_.is_open()) CallReadable();
+  if (has_ended && socket_.is_open()) socket_.handler_.OnPeerClosed();
 }
 
 void SecureLayer::CallReadable() {

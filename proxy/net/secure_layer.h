@@ -25,7 +25,7 @@ class SecureLayer final : private Deferred {
 
   // The handshake of a client begins without an event.
   void Begin();
-  void OnEvent(short what);
+  void OnEvent(bool is_readable, bool is_writable, bool has_ended);
   // Reading goes on after a pause.
   void OnResumed();
   void Close(bool is_orderly);

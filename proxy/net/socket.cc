@@ -2,8 +2,8 @@
 
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <poll.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -21,11 +21,32 @@ IoResult ToResult(ssize_t count) {
   return {.status = IoStatus::kError, .error = errno};
 }
 
+// recv() and send() of the C library are points where a thread may be cancelled, which costs two
+// atomic operations each in a process with several threads. No thread is ever cancelled here.
+// Sanitizers watch the library's calls, so builds with them keep those.
+#ifdef NDEBUG
+ssize_t SystemReceive(int fd, char* data, size_t size) {
+  return syscall(SYS_recvfrom, fd, data, size, 0, nullptr, nullptr);
+}
+ssize_t SystemSend(int fd, std::string_view data) {
+  return syscall(SYS_sendto, fd, data.data(), data.size(), MSG_NOSIGNAL, nullptr, 0);
+}
+#else
+ssize_t SystemReceive(int fd, char* data, size_t size) { return recv(fd, data, size, 0); }
+ssize_t SystemSend(int fd, std::string_view data) {
+  return send(fd, data.data(), data.size(), MSG_NOSIGNAL);
+}
+#endif
+
 }  // namespace
 
 Socket::Socket(EventLoop& loop, int fd, SocketHandler& handler)
-    : loop_(loop), handler_(handler), event_{}, fd_(fd) {
-  Register();
+    : loop_(loop), handler_(handler), fd_(fd) {
+  if (loop_.poller().Add(fd_, WantedEvents(), *this)) return;
+  // Nothing would ever be heard of it: it ends like a connection whose peer has left.
+  shutdown(fd_, SHUT_RDWR);
+  may_have_more_ = has_peer_closed_ = true;
+  loop_.Defer(*this);
 }
 
 Socket::~Socket() { Close(); }
@@ -36,42 +57,42 @@ void Socket::StartTls(std::unique_ptr<SecureSession> session, bool is_client) {
   if (is_client) secure_->Begin();
 }
 
-bool Socket::IsPeerGone() const {
-  pollfd poll_fd{fd_, POLLRDHUP, 0};
-  return poll(&poll_fd, 1, 0) == 1 && (poll_fd.revents & (POLLRDHUP | POLLHUP | POLLERR)) != 0;
+uint32_t Socket::WantedEvents() const {
+  // The encryption asks the kernel again for what it has left there.
+  const bool is_edge_triggered = secure_ == nullptr || is_paused_ || secure_->IsReadBlocked();
+  const bool wants_write = secure_ != nullptr ? secure_->WantsWrite(wants_write_) : wants_write_;
+  return EPOLLIN | EPOLLRDHUP | (is_edge_triggered ? EPOLLET : 0u) | (wants_write ? EPOLLOUT : 0u);
 }
 
-// Paused sockets are registered edge-triggered: level-triggered they would report the waiting bytes
-// on every turn, and without EV_READ libevent would not pass on the error of a reset.
-void Socket::Register() {
-  if (event_initialized(&event_)) event_del(&event_);
-  short what = EV_READ | EV_CLOSED | EV_PERSIST;
-  if (is_paused_ || (secure_ != nullptr && secure_->IsReadBlocked())) what |= EV_ET;
-  if (secure_ != nullptr ? secure_->WantsWrite(wants_write_) : wants_write_) what |= EV_WRITE;
-  event_assign(
-      &event_, loop_.base(), fd_, what,
-      [](evutil_socket_t, short events, void* self) {
-        static_cast<Socket*>(self)->OnEvent(events);
-      },
-      this);
-  event_add(&event_, nullptr);
-}
+void Socket::Register() { loop_.poller().Change(fd_, WantedEvents(), *this); }
 
-void Socket::OnEvent(short what) {
-  // Handlers may close the socket, never destroy it here.
+// Handlers may close the socket, never destroy it here.
+void Socket::OnPolled(uint32_t events) {
+  // A connection that broke is met by reading and by writing alike.
+  const bool is_broken = (events & (EPOLLERR | EPOLLHUP)) != 0;
+  const bool has_ended = is_broken || (events & EPOLLRDHUP) != 0;
+  const bool is_readable = has_ended || (events & EPOLLIN) != 0;
   if (secure_ != nullptr) [[unlikely]] {
-    secure_->OnEvent(what);
+    const bool is_writable = is_broken || (events & EPOLLOUT) != 0;
+    secure_->OnEvent(is_readable, is_writable, has_ended);
     return;
   }
-  if ((what & EV_WRITE) != 0 && wants_write_) handler_.OnWritable();
-  if ((what & EV_READ) != 0 && fd_ >= 0) {
-    if (!is_paused_) {
-      handler_.OnReadable();
-    } else if ((what & EV_CLOSED) == 0 && IsPeerGone()) {
-      what |= EV_CLOSED;
-    }
-  }
-  if ((what & EV_CLOSED) != 0 && fd_ >= 0) handler_.OnPeerClosed();
+  if (is_readable) may_have_more_ = true;
+  if (has_ended) has_peer_closed_ = true;
+  if (wants_write_ && (is_broken || (events & EPOLLOUT) != 0)) handler_.OnWritable();
+  if (is_readable && !is_paused_ && fd_ >= 0) handler_.OnReadable();
+  if (has_ended && fd_ >= 0) handler_.OnPeerClosed();
+  ReadOn();
+}
+
+void Socket::ReadOn() {
+  if (may_have_more_ && !is_paused_ && fd_ >= 0) loop_.Defer(*this);
+}
+
+void Socket::RunDeferred() {
+  if (!may_have_more_ || is_paused_ || fd_ < 0) return;
+  handler_.OnReadable();
+  ReadOn();
 }
 
 IoResult Socket::Receive(char* data, size_t size) {
@@ -82,7 +103,12 @@ IoResult Socket::Receive(char* data, size_t size) {
 }
 
 IoResult Socket::ReceivePlain(char* data, size_t size) {
-  return ToResult(recv(fd_, data, size, 0));
+  const IoResult result = ToResult(SystemReceive(fd_, data, size));
+  // Whatever comes after a buffer that was not filled is told of by a new event; the peer's end
+  // may have been told of already.
+  const bool is_full = result.status == IoStatus::kOk && result.bytes == size;
+  may_have_more_ = is_full || (result.status == IoStatus::kOk && has_peer_closed_);
+  return result;
 }
 
 IoResult Socket::Send(std::string_view data) {
@@ -90,7 +116,7 @@ IoResult Socket::Send(std::string_view data) {
     const iovec part{const_cast<char*>(data.data()), data.size()};
     return secure_->Send(&part, 1);
   }
-  return ToResult(send(fd_, data.data(), data.size(), MSG_NOSIGNAL));
+  return ToResult(SystemSend(fd_, data));
 }
 
 IoResult Socket::Send(const iovec* parts, int count) {
@@ -113,22 +139,20 @@ void Socket::WantWrite(bool want) {
   Register();
 }
 
-void Socket::PauseReading() {
-  if (is_paused_ || fd_ < 0) return;
-  is_paused_ = true;
-  Register();
-}
-
 void Socket::ResumeReading() {
-  if (!is_paused_ || fd_ < 0) return;
   is_paused_ = false;
-  Register();
-  if (secure_ != nullptr) secure_->OnResumed();
+  if (secure_ != nullptr) [[unlikely]] {
+    Register();
+    secure_->OnResumed();
+    return;
+  }
+  ReadOn();
 }
 
 void Socket::Close(bool with_reset) {
   if (fd_ < 0) return;
-  event_del(&event_);
+  loop_.poller().Remove(fd_, *this);
+  Deferred::Unlink();
   if (secure_ != nullptr) secure_->Close(/*is_orderly=*/!with_reset);
   if (with_reset) {
     const linger now = {1, 0};
@@ -140,6 +164,12 @@ void Socket::Close(bool with_reset) {
 void Socket::ShutdownWrite() {
   if (secure_ != nullptr) secure_->SendClose();
   shutdown(fd_, SHUT_WR);
+}
+
+int Socket::Release() {
+  loop_.poller().Remove(fd_, *this);
+  Deferred::Unlink();
+  return std::exchange(fd_, -1);
 }
 
 int Socket::TakeError() const {

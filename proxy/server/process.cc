@@ -11,6 +11,7 @@
 #include "proxy/metrics/descriptors.h"
 #include "proxy/metrics/process_metrics.h"
 #include "proxy/server/cgroup.h"
+#include "proxy/server/startup_pages.h"
 #include "proxy/server/version.h"
 
 namespace outrigger::server {
@@ -370,6 +371,7 @@ int Process::Run() {
       .Int("workers", worker_count_)
       .Int("admin_port", admin_port());
   tls_->Watch(main_loop_);
+  ReleaseStartupPages();
   main_loop_.Run();
   return 0;
 }

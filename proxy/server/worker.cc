@@ -2,12 +2,15 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstring>
 #include <random>
 #include <utility>
 
 #include "filters/common/local_reply.h"
 #include "proxy/chain/http_date.h"
+#include "proxy/http1/server_connection.h"
+#include "proxy/http2/server_connection.h"
 #include "proxy/metrics/descriptors.h"
 
 namespace outrigger::server {
@@ -111,15 +114,30 @@ class Worker::HandlerFactory final : public http::StreamHandlerFactory {
   chain::DriverContext context_;
 };
 
-struct Worker::ListenerState {
-  ListenerState(Worker& worker, size_t index) : handlers(worker, index) {}
+struct Worker::ListenerState final : http1::Http2Acceptor {
+  ListenerState(Worker& worker, size_t index)
+      : handlers(worker, index),
+        http2_context{.listener = context,
+                      .on_flood = [&worker](std::string_view peer, std::string_view what) {
+                        worker.OnFlood(peer, what);
+                      }} {}
+
+  // http1::Http2Acceptor
+  void Accept(http1::Http2Handover handover) override {
+    auto* connection = new http2::ServerConnection(
+        http2_context, handover.fd, std::move(handover.peer_host), std::move(handover.on_closed));
+    connections.PushBack(connection->membership);
+    connection->Start(handover.received);
+  }
 
   HandlerFactory handlers;
   http1::ServerContext context;
   const tls::ServerContext* tls = nullptr;
   HandshakeReporter* handshakes = nullptr;  // with `tls`
+  http2::ServerContext http2_context;
+  config::ListenerProtocol protocol = config::ListenerProtocol::kAuto;
   std::unique_ptr<net::Listener> listener;
-  IntrusiveList<http1::ServerConnection::Membership> connections;
+  IntrusiveList<http::DownstreamConnection::Membership> connections;
 };
 
 class Worker::Heartbeat final : public Timer {
@@ -178,6 +196,8 @@ Worker::Worker(int index, const ProcessParts& process, std::shared_ptr<const con
     context.loop = &loop_;
     context.pool = &pool_;
     context.handlers = &listener->handlers;
+    listener->protocol = config->listeners[i].protocol;
+    if (listener->protocol == config::ListenerProtocol::kAuto) context.http2 = listener.get();
     context.head_limits.max_head_bytes = limits.headers;
     context.head_limits.max_fields = static_cast<size_t>(limits.header_count);
     context.max_body_bytes = limits.body;
@@ -201,7 +221,7 @@ Worker::~Worker() {
   Join();
   probers_.Stop();
   // In the loop's absence: connections first, then whatever they handed to it.
-  ForEachConnection([](http1::ServerConnection& connection) { connection.CloseNow(); });
+  ForEachConnection([](http::DownstreamConnection& connection) { connection.CloseNow(); });
   loop_.RunPending();
 }
 
@@ -293,22 +313,35 @@ void Worker::AddListener(size_t listener, int fd) {
 void Worker::OnAccept(ListenerState& listener, int fd, const net::SocketAddress& peer) {
   std::unique_ptr<net::SecureSession> session;
   if (listener.tls != nullptr) session = listener.tls->NewSession(fd, *listener.handshakes);
-  auto* connection = new http1::ServerConnection(
-      listener.context, fd, peer,
-      [this] {
-        open_connections_.fetch_sub(1, std::memory_order_relaxed);
-        metrics_.Add(process_.standard_metrics.downstream_connections, -1);
-      },
-      std::move(session));
-  listener.connections.PushBack(connection->membership);
   open_connections_.fetch_add(1, std::memory_order_relaxed);
   metrics_.Add(process_.standard_metrics.downstream_connections, 1);
+  const auto on_closed = [this] {
+    open_connections_.fetch_sub(1, std::memory_order_relaxed);
+    metrics_.Add(process_.standard_metrics.downstream_connections, -1);
+  };
+  if (listener.protocol == config::ListenerProtocol::kHttp2) {
+    listener.Accept({.fd = fd, .peer_host = peer.HostText(), .on_closed = on_closed});
+    return;
+  }
+  auto* connection =
+      new http1::ServerConnection(listener.context, fd, peer, on_closed, std::move(session));
+  listener.connections.PushBack(connection->membership);
+}
+
+void Worker::OnFlood(std::string_view peer, std::string_view what) {
+  const auto names = metrics::Http2FloodNames();
+  const auto found = std::find(names.begin(), names.end(), what);
+  if (found != names.end()) {
+    metrics_.Increment(process_.standard_metrics.http2_floods.At(
+        static_cast<metrics::Http2Flood>(found - names.begin())));
+  }
+  log_.Warn("http2_flood").Str("peer", peer).Str("what", what);
 }
 
 template <class Visit>
 void Worker::ForEachConnection(Visit visit) {
   for (const std::unique_ptr<ListenerState>& listener : listeners_) {
-    listener->connections.ForEach([&visit](http1::ServerConnection::Membership& membership) {
+    listener->connections.ForEach([&visit](http::DownstreamConnection::Membership& membership) {
       visit(membership.connection);
     });
   }
@@ -327,7 +360,7 @@ void Worker::BeginDrain() {
     // The memory store dies with the process: nobody could ever ask for their answers (ID-12).
     executions_.CancelDetached();
     probers_.Stop();
-    ForEachConnection([](http1::ServerConnection& connection) { connection.Drain(); });
+    ForEachConnection([](http::DownstreamConnection& connection) { connection.Drain(); });
   });
 }
 
@@ -337,13 +370,13 @@ void Worker::RefuseNew() {
     for (const std::unique_ptr<ListenerState>& listener : listeners_) {
       if (listener->listener != nullptr) listener->listener->Close();
     }
-    ForEachConnection([](http1::ServerConnection& connection) { connection.Drain(); });
+    ForEachConnection([](http::DownstreamConnection& connection) { connection.Drain(); });
   });
 }
 
 void Worker::CloseAll() {
   loop_.Post([this] {
-    ForEachConnection([](http1::ServerConnection& connection) { connection.Shutdown(); });
+    ForEachConnection([](http::DownstreamConnection& connection) { connection.Shutdown(); });
   });
 }
 

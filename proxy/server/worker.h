@@ -21,7 +21,7 @@
 
 #include "proxy/chain/chain_builder.h"
 #include "proxy/chain/stream_driver.h"
-#include "proxy/http1/server_connection.h"
+#include "proxy/http/downstream_connection.h"
 #include "proxy/net/listener.h"
 #include "proxy/server/handshake_reporter.h"
 #include "proxy/server/tls_contexts.h"
@@ -78,6 +78,7 @@ class Worker {
   void WatchNames(upstream::Upstream& upstream);
   void LookAtUpstreams();
   void OnAccept(ListenerState& listener, int fd, const net::SocketAddress& peer);
+  void OnFlood(std::string_view peer, std::string_view what);
   template <class Visit>
   void ForEachConnection(Visit visit);
 

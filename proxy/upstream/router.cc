@@ -4,7 +4,6 @@
 
 #include "proxy/coro/abortable.h"
 #include "proxy/http/executed_guard.h"
-#include "proxy/http1/serializer.h"
 #include "proxy/upstream/endpoint.h"
 #include "proxy/upstream/upstream_headers.h"
 
@@ -19,19 +18,12 @@ using http::Reason;
 using http::Request;
 using http::Response;
 using http::Result;
-using http1::BodyFraming;
-using http1::BodyKind;
-using http1::ClientConnection;
 
 namespace {
 
 // How long a service may leave `Expect: 100-continue` unanswered before the body is sent anyway
 // (RFC 9110, 10.1.1 asks not to wait for ever).
 constexpr absl::Duration kContinueWait = absl::Seconds(1);
-
-// For clients of HTTP/1.0 that name no host: HTTP/1.1 must have one, and not every service takes an
-// empty one.
-constexpr std::string_view kNamelessHost = "localhost";
 
 }  // namespace
 
@@ -45,9 +37,9 @@ class Exchange final : public http::Body {
     if (observer != nullptr) observer->OnEnd(started, loop->PreciseNow());
   }
 
-  std::optional<ChunkResult> TryRead() override { return lease.connection().TryReadBody(); }
-  Task<ChunkResult> Read() override { return lease.connection().ReadBody(); }
-  const http::HeaderList* trailers() const override { return lease.connection().trailers(); }
+  std::optional<ChunkResult> TryRead() override { return lease.stream().TryReadBody(); }
+  Task<ChunkResult> Read() override { return lease.stream().ReadBody(); }
+  const http::HeaderList* trailers() const override { return lease.stream().trailers(); }
 
   ConnectionLease lease;
   Task<void> pump;
@@ -60,64 +52,30 @@ class Exchange final : public http::Body {
 
 namespace {
 
-BodyFraming FramingOf(const Request& request) {
-  if (request.body == nullptr) {
-    // A length of zero that the client stated is stated again: some services ask for it.
-    const bool states_zero = request.body_length.has_value();
-    return states_zero ? BodyFraming{BodyKind::kLength, 0} : BodyFraming{};
-  }
-  if (request.body_length.has_value()) return {BodyKind::kLength, *request.body_length};
-  return {BodyKind::kChunked, 0};
-}
-
-bool SendPiece(ClientConnection& connection, BodyKind kind, std::string_view data) {
-  if (kind == BodyKind::kLength) return connection.Send(data);
-  if (data.empty()) return true;
-  char* at = connection.output().Reserve(http1::kMaxChunkHeaderBytes);
-  http1::ByteSink sink{at, at + http1::kMaxChunkHeaderBytes};
-  (void)http1::WriteChunkHeader(sink, data.size());  // the room is there
-  connection.output().Commit(static_cast<size_t>(sink.at - at));
-  return connection.Send(data, http1::kChunkEnd);
-}
-
-bool SendEnd(ClientConnection& connection, BodyKind kind, const http::HeaderList* trailers) {
-  if (kind == BodyKind::kLength) return true;
-  static const http::HeaderList kNoTrailers;
-  const http::HeaderList& fields = trailers != nullptr ? *trailers : kNoTrailers;
-  const size_t room = http1::MaxHeadBytes(std::string_view(), fields, {});
-  char* at = connection.output().Reserve(room);
-  http1::ByteSink sink{at, at + room};
-  if (http1::WriteLastChunk(sink, fields) != http1::WriteResult::kOk) return false;
-  connection.output().Commit(static_cast<size_t>(sink.at - at));
-  return connection.Send({});
-}
-
 // Sends the body beside the wait for the answer. Failures of the connection are left to the reader
 // of the answer; a body that fails ends the attempt, because the service would wait for the rest.
-Task<void> PumpBody(EventLoop& loop, Request& request, Exchange& exchange, BodyKind kind,
+Task<void> PumpBody(EventLoop& loop, Request& request, Exchange& exchange,
                     bool waits_for_continue) {
-  ClientConnection& connection = exchange.lease.connection();
+  http::ClientStream& stream = exchange.lease.stream();
   if (waits_for_continue) {
-    SignalTimer give_up(loop, connection.continued());
+    SignalTimer give_up(loop, stream.continued());
     give_up.Arm(loop.Now() + kContinueWait);
-    co_await connection.continued().Wait();
-    if (connection.has_final_head()) co_return;
+    co_await stream.continued().Wait();
+    if (stream.has_final_head()) co_return;
   }
   for (;;) {
     ChunkResult chunk = co_await request.body->Read();
     if (!chunk.ok()) {
       exchange.pump_failure = chunk.error();
-      connection.AbortExchange();
+      stream.Abort();
       co_return;
     }
     request.record.request_bytes += chunk->data.size();
-    if (!SendPiece(connection, kind, chunk->data)) co_return;
+    if (!stream.SendData(chunk->data)) co_return;
     if (chunk->is_last) break;
-    while (connection.output().pending_bytes() > 0) co_await connection.drained().Wait();
+    while (stream.pending_bytes() > 0) co_await stream.drained().Wait();
   }
-  if (!SendEnd(connection, kind, request.body->trailers())) co_return;
-  while (connection.output().pending_bytes() > 0) co_await connection.drained().Wait();
-  connection.SetRequestComplete();
+  stream.Finish(request.body->trailers());
 }
 
 }  // namespace
@@ -142,8 +100,7 @@ Task<Result> Router::Call(Request& request, chain::Next) {
     exchange->observer = observer_;
     exchange->loop = &loop_;
     exchange->started = request.record.upstream_started;
-    ClientConnection& connection = exchange->lease.connection();
-    if (observer_ != nullptr && connection.exchanges() == 0) {
+    if (observer_ != nullptr && !exchange->lease.is_reused()) {
       observer_->OnConnected(exchange->started, loop_.PreciseNow());
     }
 
@@ -159,8 +116,9 @@ Task<Result> Router::Call(Request& request, chain::Next) {
 
     http::ExecutedGuard guard(request);
     Response response;
-    Expected<ClientConnection::Head, Failure> head =
-        co_await connection.ReadHead(response.headers, request.informational);
+    http::ClientStream& stream = exchange->lease.stream();
+    Expected<http::ReceivedHead, Failure> head =
+        co_await stream.ReadHead(response.headers, request.informational);
     guard.Disarm();
     if (exchange->pump_failure.has_value()) {
       Failure failure = *exchange->pump_failure;
@@ -182,46 +140,41 @@ Task<Result> Router::Call(Request& request, chain::Next) {
 }
 
 std::optional<Failure> Router::Send(Request& request, Exchange& exchange) {
-  ClientConnection& connection = exchange.lease.connection();
-  connection.StartExchange(request.method);
-  const BodyFraming framing = FramingOf(request);
+  http::ClientStream& stream = exchange.lease.stream();
   const std::optional<std::string_view> whole =
       request.body != nullptr ? request.body->Peek() : std::optional<std::string_view>("");
   const bool waits_for_continue = request.expects_continue && !whole.has_value();
   UpstreamFields fields;
   BuildUpstreamFields(request, loop_.Now(), via_name_, waits_for_continue, fields);
-  const http1::RequestLine line{request.method_name, request.target, {}};
-  http1::HeadOptions options;
-  options.skipped = fields.skipped;
-  options.extra = &fields.added;
-  // HTTP/1.0 clients may leave Host out; HTTP/1.1 services must get one.
-  if (!request.headers.ids().Contains(HeaderId::kHost)) {
-    options.host = request.authority.empty() ? kNamelessHost : request.authority;
-  }
-  const size_t room = http1::MaxHeadBytes(line, request.headers, options);
-  char* at = connection.output().Reserve(room);
-  http1::ByteSink sink{at, at + room};
-  if (http1::WriteRequestHead(sink, line, request.headers, framing, options) !=
-      http1::WriteResult::kOk) {
-    return Failure{.reason = Reason::kBadRequest};
-  }
-  connection.output().Commit(static_cast<size_t>(sink.at - at));
+  http::RequestHeadToSend head;
+  head.method = request.method;
+  head.method_name = request.method_name;
+  head.target = request.target;
+  head.scheme = request.scheme;
+  head.authority = request.authority;
+  head.headers = &request.headers;
+  head.skipped = fields.skipped;
+  head.added = &fields.added;
+  head.has_body = request.body != nullptr;
+  // Without a body, a zero that the client stated is stated again: some services ask for it.
+  head.body_length = head.has_body || !request.body_length.has_value() ? request.body_length
+                                                                       : std::optional<uint64_t>(0);
+  if (!stream.SendHead(head)) return Failure{.reason = Reason::kBadRequest};
   request.was_dispatched = true;
   if (whole.has_value()) {
     request.record.request_bytes = whole->size();
-    connection.SetRequestComplete();
-    connection.Send(*whole);
+    stream.SendData(*whole);
+    stream.Finish(nullptr);
   } else {
-    connection.Send({});
     request.record.request_bytes = 0;
-    exchange.pump = PumpBody(loop_, request, exchange, framing.kind, waits_for_continue);
+    exchange.pump = PumpBody(loop_, request, exchange, waits_for_continue);
     exchange.pump.Start();
   }
   return std::nullopt;
 }
 
-void Router::ObserveHead(Request& request, const ClientConnection::Head& head,
-                         const Exchange& exchange, Response& response) {
+void Router::ObserveHead(Request& request, const http::ReceivedHead& head, const Exchange& exchange,
+                         Response& response) {
   const MonoTime now = loop_.PreciseNow();
   request.record.upstream_head = now;
   request.record.upstream_status = head.status;
@@ -232,14 +185,9 @@ void Router::ObserveHead(Request& request, const ClientConnection::Head& head,
   }
   StripResponseHeaders(response.headers);
   response.status = head.status;
-  const BodyFraming& body = head.framing.body;
-  response.has_body = body.has_body();
-  response.is_framed = body.kind != BodyKind::kUntilClose;
-  if (body.kind == BodyKind::kLength) {
-    response.body_length = body.length;
-  } else if (!body.has_body()) {
-    response.body_length = head.framing.declared_length;
-  }
+  response.has_body = head.has_body;
+  response.is_framed = head.is_framed;
+  response.body_length = head.body_length;
 }
 
 }  // namespace outrigger::upstream

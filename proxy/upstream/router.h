@@ -45,8 +45,8 @@ class Router final : public chain::Filter {
   // why nothing could be sent.
   std::optional<http::Failure> Send(http::Request& request, Exchange& exchange);
   // What is known when the head has come.
-  void ObserveHead(http::Request& request, const http1::ClientConnection::Head& head,
-                   const Exchange& exchange, http::Response& response);
+  void ObserveHead(http::Request& request, const http::ReceivedHead& head, const Exchange& exchange,
+                   http::Response& response);
 
   EventLoop& loop_;
   Upstream& upstream_;

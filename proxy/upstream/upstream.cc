@@ -86,11 +86,8 @@ EndpointState* Upstream::Pick() {
 }
 
 bool Upstream::TakeSlot() {
+  if (!options_.max_requests.has_value()) return true;
   std::atomic<int64_t>& in_flight = shared_->in_flight;
-  if (!options_.max_requests.has_value()) {
-    in_flight.fetch_add(1, std::memory_order_relaxed);
-    return true;
-  }
   // Test and count in one step: no two workers take the last slot, and none is refused because of
   // another that is being refused.
   int64_t count = in_flight.load(std::memory_order_relaxed);
@@ -98,6 +95,12 @@ bool Upstream::TakeSlot() {
     if (count >= *options_.max_requests) return false;
   } while (!in_flight.compare_exchange_weak(count, count + 1, std::memory_order_relaxed));
   return true;
+}
+
+void Upstream::ReturnSlot() {
+  if (options_.max_requests.has_value()) {
+    shared_->in_flight.fetch_sub(1, std::memory_order_relaxed);
+  }
 }
 
 std::optional<ConnectionLease> Upstream::TryReuse(Need need) {
@@ -132,7 +135,7 @@ Task<Expected<ConnectionLease, Failure>> Upstream::Connect(Need need) {
   if (!TakeSlot()) co_return Failure{.reason = Reason::kConcurrency};
   EndpointState* endpoint = Pick();
   if (endpoint == nullptr) {
-    shared_->in_flight.fetch_sub(1, std::memory_order_relaxed);
+    ReturnSlot();
     co_return Failure{.reason = Reason::kNoHealthyUpstream, .phase = Phase::kConnect};
   }
   ++endpoint->in_flight;
@@ -164,7 +167,7 @@ Task<Expected<ConnectionLease, Failure>> Upstream::Connect(Need need) {
 
 void Upstream::Return(EndpointState& endpoint, ClientConnection* connection) {
   --endpoint.in_flight;
-  shared_->in_flight.fetch_sub(1, std::memory_order_relaxed);
+  ReturnSlot();
   if (connection == nullptr) return;
   if (connection->is_reusable()) {
     endpoint.PutIdle(*connection);

@@ -50,6 +50,7 @@ struct UpstreamOptions {
 
 // Shared by the workers: lock-free counters.
 struct SharedUpstreamState {
+  // Requests that run now; counted only where there is a limit.
   std::atomic<int64_t> in_flight{0};
   // When a byte last came from the service; tells a busy one from a dead one (HL-5).
   std::atomic<int64_t> last_byte_nanos{0};
@@ -67,8 +68,9 @@ class ConnectionLease {
   ConnectionLease& operator=(ConnectionLease&& other) noexcept;
   ~ConnectionLease() { Release(); }
 
-  http1::ClientConnection& connection() const { return *connection_; }
+  http::ClientStream& stream() const { return *connection_; }
   EndpointState& endpoint() const { return *endpoint_; }
+  // The connection has served requests before.
   bool is_reused() const { return connection_->exchanges() > 0; }
   void Release();
 
@@ -123,6 +125,7 @@ class Upstream {
 
   // One of the concurrent requests that are allowed (LM-7); given back by Return().
   bool TakeSlot();
+  void ReturnSlot();
   EndpointState* Pick();
   void Return(EndpointState& endpoint, http1::ClientConnection* connection);
 

@@ -47,7 +47,9 @@ void BuildUpstreamFields(http::Request& request, MonoTime now, std::string_view 
     via = Joined(request.headers, HeaderId::kVia, arena);
     forwarded_for = Joined(request.headers, HeaderId::kXForwardedFor, arena);
   }
-  via = via.empty() ? arena.Concat("1.1 ", via_name) : arena.Concat(via, ", 1.1 ", via_name);
+  // By what it was received, not by what it is sent (RFC 9110, 7.6.3).
+  const std::string_view version = request.protocol == http::Protocol::kHttp2 ? "2 " : "1.1 ";
+  via = via.empty() ? arena.Concat(version, via_name) : arena.Concat(via, ", ", version, via_name);
   out.added.Add({"via", via, HeaderId::kVia});
   forwarded_for = forwarded_for.empty() ? request.peer_address
                                         : arena.Concat(forwarded_for, ", ", request.peer_address);

@@ -560,6 +560,7 @@ class TestCase(unittest.TestCase):
     """Starts peers and ends them; prints the logs of the processes when a test fails."""
 
     maxDiff = None
+    protocol = "http1"  # what the clients speak; see also_over_http2()
 
     def run(self, result=None):
         self._programs = []
@@ -618,8 +619,20 @@ class TestCase(unittest.TestCase):
         mock.wait_started()
         return mock
 
+    @property
+    def is_http2(self):
+        return self.protocol == "http2"
+
+    def connect(self, proxy, listener=0, **options):
+        """A client that the test closes itself."""
+        if self.is_http2:
+            from http2_client import Http2Client  # noqa: C0415 - which needs this module
+
+            return Http2Client(proxy.addresses[listener], **options)
+        return RawClient(proxy.addresses[listener], **options)
+
     def client(self, proxy, listener=0, **options):
-        client = RawClient(proxy.addresses[listener], **options)
+        client = self.connect(proxy, listener, **options)
         self.addCleanup(client.close)
         return client
 
@@ -645,6 +658,21 @@ class TestCase(unittest.TestCase):
     def assert_idle(self, proxy):
         """Nothing is left of any request."""
         proxy.wait_metric("in_flight_requests", 0)
+
+
+def also_over_http2(namespace, *classes, without=()):
+    """Adds a copy of each class of tests whose clients speak HTTP/2.
+
+    `without`: names of tests that are about HTTP/1 itself. To be called at the end of a module.
+    """
+    left_out = dict.fromkeys(without)
+    for cls in classes:
+        name = cls.__name__ + "OverHttp2"
+        unknown = [test for test in without if not any(hasattr(other, test) for other in classes)]
+        if unknown:
+            raise AssertionError(f"no such tests: {unknown}")
+        members = {key: value for key, value in left_out.items() if hasattr(cls, key)}
+        namespace[name] = type(name, (cls,), {"protocol": "http2", "__module__": cls.__module__, **members})
 
 
 def limit_files(soft_and_hard):

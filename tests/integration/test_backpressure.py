@@ -114,7 +114,7 @@ class MemoryBudget(harness.TestCase):
         proxy = self.outrigger(self.upstream(script), memory_budget="1MiB")
         waiting, refused = [], []
         for _ in range(600):
-            client = harness.RawClient(proxy.address)
+            client = self.connect(proxy)
             self.addCleanup(client.close)
             client.send(request("POST", "/", b"y" * 3000))
             waiting.append(client)
@@ -130,6 +130,8 @@ class MemoryBudget(harness.TestCase):
         self.assert_idle(proxy)
         self.assertEqual(self.client(proxy).get().status, 200)
 
+
+harness.also_over_http2(globals(), Backpressure, MemoryBudget)
 
 if __name__ == "__main__":
     unittest.main()

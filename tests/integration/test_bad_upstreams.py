@@ -111,7 +111,7 @@ class Lies(harness.TestCase):
         upstream = self.upstream(script)
         proxy = self.outrigger(upstream, filters=[])  # the breaker would answer in place of the service
         for number, (data, end) in enumerate(plans):
-            client = harness.RawClient(proxy.address)
+            client = self.connect(proxy)
             reply = client.post(f"/{number}", b"")
             client.close()
             if reply.status == 502:
@@ -250,6 +250,10 @@ class Stalls(harness.TestCase):
         client.sock.settimeout(harness.DEADLINE)
         self.assert_local_reply(client.read_response(), 504, "deadline")
 
+
+harness.also_over_http2(globals(), Lies, Absent, Stalls, without=[
+    "test_a_service_that_does_not_take_the_request_is_given_up",
+])
 
 if __name__ == "__main__":
     unittest.main()

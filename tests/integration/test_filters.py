@@ -41,7 +41,7 @@ class FilterTest(harness.TestCase):
 
     def crowd(self, count, sent):
         """`count` clients that send the same at the same time; their answers."""
-        clients = [harness.RawClient(self.proxy.address) for _ in range(count)]
+        clients = [self.connect(self.proxy) for _ in range(count)]
         for client in clients:
             client.send(sent)
         replies = [client.read_response() for client in clients]
@@ -641,7 +641,7 @@ class ClientGone(FilterTest):
             sent = request("POST", COMPLETIONS, body, [JSON, key(name)])
             clients = []
             for i in range(300):
-                client = harness.RawClient(self.proxy.address)
+                client = self.connect(self.proxy)
                 client.send(sent)
                 if i == 0 or rng.random() < 0.5:
                     client.reset()
@@ -731,6 +731,9 @@ class Concurrency(harness.TestCase):
         admitted = [client for client in clients if client not in refused]
         self.assertEqual({client.read_response().status for client in admitted}, {200})
 
+
+harness.also_over_http2(globals(), Idempotency, DuplicateStorm, RateLimit, Retry, Breaker, Timeouts, Streams,
+                        ClientGone, Orders, Concurrency, without=["test_other_orders_are_refused"])
 
 if __name__ == "__main__":
     unittest.main()

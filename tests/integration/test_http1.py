@@ -1,4 +1,5 @@
-"""Well-formed HTTP/1.1 through the real binary: framing, persistence, interim and early answers."""
+"""Well-formed requests through the real binary: framing, persistence, interim and early answers. Written down as
+HTTP/1.1, and all that is not about HTTP/1 itself is asked over HTTP/2, too."""
 
 import hashlib
 import json
@@ -154,8 +155,11 @@ class Framing(harness.TestCase):
         client.send(request("POST", "/", headers=[("Transfer-Encoding", "chunked"), ("TE", "trailers")]))
         client.send(chunks([b"one", b"two", b"three"], [("X-Sum", "11")]))
         reply = client.read_response()
-        self.assertEqual(reply.json(), {"body": "onetwothree", "trailers": [["X-Sum", "11"]]})
-        self.assertEqual(reply.trailers, [("X-Digest", "abc"), ("X-Two", "2")])
+        told = reply.json()
+        self.assertEqual(told["body"], "onetwothree")
+        self.assertEqual([[name.title(), value] for name, value in told["trailers"]], [["X-Sum", "11"]])
+        self.assertEqual([(name.title(), value) for name, value in reply.trailers],
+                         [("X-Digest", "abc"), ("X-Two", "2")])
 
     def test_head_has_the_length_and_no_body(self):
         def script(connection):
@@ -456,6 +460,11 @@ class UnixSockets(harness.TestCase):
             self.assertEqual(told["length"], len(body))
         self.assertEqual(len(upstream.connections), 1)
 
+
+harness.also_over_http2(globals(), Persistence, Framing, InterimAnswers, EarlyAnswers, HalfClose, IdleConnections, UnixSockets, without=[
+    "test_connection_close_is_obeyed",
+    "test_the_client_gets_the_whole_answer_before_the_connection_ends",
+])
 
 if __name__ == "__main__":
     unittest.main()

@@ -61,7 +61,7 @@ TEST(Schema, RefusesWhatTheParserRefuses) {
                                       "listeners: []",
                                       "listeners: [{tls: {cert: a}}]",
                                       "upstreams: [{tls: {server_san: [web]}}]",
-                                      "listeners: [{protocol: http2}]",
+                                      "listeners: [{protocol: http3}]",
                                       "log: {level: loud}",
                                       "filters: [{retries: {}}]",
                                       "filters: [{retry: {}, timeout: {}}]",

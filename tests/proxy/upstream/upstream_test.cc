@@ -97,6 +97,8 @@ class UpstreamTest : public testing::Test {
     for (const std::string& endpoint : endpoints) {
       options.endpoints.push_back({net::ParseEndpoint(endpoint).value(), absl::Milliseconds(500)});
     }
+    // Slots are counted only where there is a limit.
+    if (!options.max_requests.has_value()) options.max_requests = 1000;
     upstream_.emplace(loop_, pool_, random_, std::move(options), shared_);
   }
 
@@ -114,17 +116,21 @@ class UpstreamTest : public testing::Test {
     return std::move(*out);
   }
 
-  Task<void> Exchange(ConnectionLease& lease, int& status) {
-    http1::ClientConnection& connection = lease.connection();
-    connection.StartExchange(http::Method::kGet);
-    connection.SetRequestComplete();
-    connection.Send("GET / HTTP/1.1\r\nHost: test\r\n\r\n");
+  static void SendHead(http::ClientStream& stream) {
     http::HeaderList headers;
-    Expected<http1::ClientConnection::Head, Failure> head =
-        co_await connection.ReadHead(headers, nullptr);
+    headers.Add("Host", "test");
+    EXPECT_TRUE(stream.SendHead(
+        {.method = http::Method::kGet, .method_name = "GET", .target = "/", .headers = &headers}));
+  }
+  Task<void> Exchange(ConnectionLease& lease, int& status) {
+    http::ClientStream& stream = lease.stream();
+    SendHead(stream);
+    stream.Finish(nullptr);
+    http::HeaderList headers;
+    Expected<http::ReceivedHead, Failure> head = co_await stream.ReadHead(headers, nullptr);
     status = head.ok() ? head->status : -1;
     if (!head.ok()) co_return;
-    http::ChunkResult end = co_await connection.ReadBody();
+    http::ChunkResult end = co_await stream.ReadBody();
     if (!end.ok()) status = -1;
   }
   // A whole exchange on the lease: afterwards its connection may be used again.
@@ -273,8 +279,7 @@ TEST_F(UpstreamTest, ClosesAConnectionWhoseExchangeWasCutShort) {
   Make({server.address()});
   {
     Connected lease = Connect();
-    lease->connection().StartExchange(http::Method::kGet);
-    lease->connection().Send("GET / HTTP/1.1\r\n");
+    SendHead(lease->stream());
   }
   EXPECT_EQ(upstream_->idle_connections(), 0u);
   EXPECT_EQ(upstream_->active_connections(), 0u);

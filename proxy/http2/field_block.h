@@ -1,0 +1,49 @@
+// Fields on their way into a HEADERS frame.
+//
+//   FieldBlock block;
+//   block.AddStatus(200);
+//   if (!block.AddFields(headers)) -> a field that must not be written
+//   nghttp2_submit_response(session, id, block.data(), block.size(), &provider);
+//
+// Views only: nghttp2 copies, and lowers the case of names, when the block is submitted. Fields
+// that end at this hop (RFC 9113, 8.2.2) and Content-Length, which is said anew, are left out. What
+// a reader could take for another field gives false: a name that is not a token, a value with a
+// control character or with white space around it. Pure.
+
+#pragma once
+
+#include <nghttp2/nghttp2.h>
+
+#include <cstdint>
+#include <string_view>
+#include <vector>
+
+#include "proxy/base/pooled.h"
+#include "proxy/http/headers.h"
+
+namespace outrigger::http2 {
+
+class FieldBlock {
+ public:
+  FieldBlock() { fields_.reserve(kUsualFields); }
+
+  void AddStatus(int status);
+  void AddContentLength(uint64_t length);
+  // A pseudo-field or another one that is known to be good; `value` stays until the block is used.
+  void Add(std::string_view name, std::string_view value);
+  // `skipped`: further ids that are left out.
+  [[nodiscard]] bool AddFields(const http::HeaderList& headers, http::HeaderIdSet skipped = {});
+  [[nodiscard]] bool AddTrailers(const http::HeaderList& trailers);
+
+  const nghttp2_nv* data() const { return fields_.data(); }
+  size_t size() const { return fields_.size(); }
+
+ private:
+  static constexpr size_t kUsualFields = 24;
+
+  std::vector<nghttp2_nv, PooledAllocator<nghttp2_nv>> fields_;
+  char status_[3];
+  char length_[20];
+};
+
+}  // namespace outrigger::http2

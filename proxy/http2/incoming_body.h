@@ -1,0 +1,89 @@
+// What a stream receives: DATA that waits to be read, within the window that the stream was given.
+//
+//   IncomingBody incoming(owner, loop, pool, max_bytes);
+//   request.body = incoming.NewBody();
+//   incoming.Append(data);  incoming.End();     // while nghttp2 runs: only recorded
+//   incoming.Wake();                            // afterwards, from the loop
+//
+// The window is given back for bytes that the reader has done with, so that at most one window's
+// worth is held, in one pooled block beside the one being read. Belongs to its stream; the Body it
+// makes may outlive it and then fails. One worker.
+
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string_view>
+
+#include "proxy/base/arena.h"
+#include "proxy/event/signal.h"
+#include "proxy/http/body.h"
+#include "proxy/net/read_buffer.h"
+
+namespace outrigger::http2 {
+
+class IncomingBody {
+ public:
+  // Fits a large block.
+  static constexpr int32_t kWindowBytes = 65535;
+  static constexpr size_t kMaxTrailerBytes = 8 * 1024;
+  static constexpr size_t kMaxTrailerFields = 100;
+
+  class Owner {
+   public:
+    virtual ~Owner() = default;
+    // The reader has done with so many bytes.
+    virtual void OnBodyConsumed(size_t bytes) = 0;
+    // A read waits for bytes, or no longer does.
+    virtual void OnBodyWait(bool is_waiting) = 0;
+  };
+
+  IncomingBody(Owner& owner, Loop& loop, net::BufferPool& pool)
+      : owner_(owner), pool_(pool), readable_(loop) {}
+  ~IncomingBody();
+
+  std::unique_ptr<http::Body> NewBody();
+
+  // REQUIRES: within kWindowBytes of what was consumed.
+  void Append(std::string_view data);
+  // False: such a trailer is not accepted (RFC 9110, 6.5.1), or there are too many.
+  bool AddTrailer(std::string_view name, std::string_view value);
+  void End() { is_ended_ = true; }
+  void Fail(http::Reason reason);
+  // Wakes a reader that waits. From the loop.
+  void Wake();
+
+  void SetMaxBytes(std::optional<uint64_t> bytes) { max_bytes_ = bytes; }
+  bool is_ended() const { return is_ended_; }
+  bool has_trailers() const { return !trailers_.empty(); }
+  // All that was received.
+  uint64_t received_bytes() const { return received_bytes_; }
+
+ private:
+  class BodyImpl;
+
+  bool has_news() const {
+    return !incoming_.empty() || is_ended_ || failure_ != http::Reason::kNone;
+  }
+  // REQUIRES: has_news().
+  http::ChunkResult Take();
+  Task<http::ChunkResult> Read();
+
+  Owner& owner_;
+  net::BufferPool& pool_;
+  Signal readable_;
+  net::ReadBuffer incoming_;
+  net::ReadBuffer reading_;  // what the reader was given last
+  Arena trailer_arena_;
+  http::HeaderList trailers_;
+  size_t trailer_bytes_ = 0;
+  std::optional<uint64_t> max_bytes_;
+  uint64_t received_bytes_ = 0;
+  BodyImpl* body_ = nullptr;
+  http::Reason failure_ = http::Reason::kNone;
+  bool is_ended_ = false;
+  bool is_waiting_ = false;
+};
+
+}  // namespace outrigger::http2
