@@ -46,7 +46,7 @@ bool Socket::IsPeerGone() const {
 void Socket::Register() {
   if (event_initialized(&event_)) event_del(&event_);
   short what = EV_READ | EV_CLOSED | EV_PERSIST;
-  if (is_paused_ || (secure_ != nullptr && secure_->IsReadBlocked())) what |= EV_ET;
+  if (is_paused_) what |= EV_ET;
   if (secure_ != nullptr ? secure_->WantsWrite(wants_write_) : wants_write_) what |= EV_WRITE;
   event_assign(
       &event_, loop_.base(), fd_, what,
