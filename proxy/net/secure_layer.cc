@@ -15,23 +15,23 @@ SecureLayer::~SecureLayer() = default;
 void SecureLayer::Begin() { socket_.loop_.Defer(*this); }
 
 bool SecureLayer::WantsWrite(bool handler_wants) const {
-  if (state_ == State::kHandshake) return handshake_wants_write_;
-  return receive_wants_write_ || (handler_wants && !send_wants_read_);
+  if (state_ == State::kHandshake) return is_flushing_;
+  return is_flushing_ || (handler_wants && !send_wants_read_);
 }
 
-bool SecureLayer::IsReadBlocked() const {
-  return state_ == State::kHandshake ? handshake_wants_write_ : receive_wants_write_;
+void SecureLayer::UpdateFlushing() {
+  const bool has_unsent = session_->has_unsent();
+  if (std::exchange(is_flushing_, has_unsent) != has_unsent) socket_.Register();
 }
 
 void SecureLayer::OnEvent(bool is_readable, bool is_writable, bool has_ended) {
+  if (is_writable && is_flushing_) {
+    session_->Flush();
+    UpdateFlushing();
+  }
   if (state_ == State::kHandshake) {
     Advance();
     return;
-  }
-  if (is_writable && receive_wants_write_) {
-    receive_wants_write_ = false;
-    is_readable = true;
-    socket_.Register();
   }
   if (is_readable && send_wants_read_) {
     send_wants_read_ = false;
@@ -53,19 +53,20 @@ void SecureLayer::CallReadable() {
 
 void SecureLayer::Advance() {
   const HandshakeStatus status = session_->Handshake();
-  if (status == HandshakeStatus::kWantsRead || status == HandshakeStatus::kWantsWrite) {
-    const bool wants_write = status == HandshakeStatus::kWantsWrite;
-    if (std::exchange(handshake_wants_write_, wants_write) != wants_write) socket_.Register();
+  if (status == HandshakeStatus::kAgain) {
+    UpdateFlushing();
     return;
   }
   if (status == HandshakeStatus::kFailed) {
     state_ = State::kFailed;
+    is_flushing_ = false;
     socket_.Register();
     // The handler learns of it as of any other broken connection.
     socket_.handler_.OnReadable();
     return;
   }
   state_ = State::kOpen;
+  is_flushing_ = session_->has_unsent();
   socket_.Register();
   socket_.handler_.OnSecured();
   // The first request often comes in one piece with the end of the handshake.
@@ -93,10 +94,7 @@ IoResult SecureLayer::Receive(char* data, size_t size) {
   if (state_ == State::kPlain) return socket_.ReceivePlain(data, size);
   if (state_ != State::kOpen) return {.status = IoStatus::kError, .error = EPROTO};
   const IoResult result = session_->Receive(data, size);
-  if (result.status == IoStatus::kAgain && session_->receive_wants_write()) {
-    receive_wants_write_ = true;
-    socket_.Register();
-  }
+  UpdateFlushing();
   has_more_ = result.status == IoStatus::kOk && session_->has_received();
   if (has_more_ && !socket_.is_paused_) socket_.loop_.Defer(*this);
   return result;
@@ -111,6 +109,7 @@ IoResult SecureLayer::Send(const iovec* parts, int count) {
     send_wants_read_ = true;
     socket_.Register();
   }
+  UpdateFlushing();
   return result;
 }
 

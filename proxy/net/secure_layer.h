@@ -2,8 +2,8 @@
 // the readiness that the kernel does not know of.
 //
 // A session reads ahead: bytes may wait in it while the kernel has none, so that level-triggered
-// readiness is continued here, by calls at the end of the turn. And a session may have to write in
-// order to read, or the other way round (a key update), which the handler never hears about.
+// readiness is continued here, by calls at the end of the turn. And a session has messages of its
+// own to write (a key update), or must read in order to write, which the handler never hears about.
 //
 // Belongs to its Socket and is used by it only.
 
@@ -39,9 +39,6 @@ class SecureLayer final : private Deferred {
   bool has_failed() const { return state_ == State::kFailed; }
   // Whether the kernel is to be asked for writability, when the handler wants it or not.
   bool WantsWrite(bool handler_wants) const;
-  // Whether nothing can be read before something is written: what the peer sends meanwhile must not
-  // wake the loop again and again.
-  bool IsReadBlocked() const;
   const SecureSession& session() const { return *session_; }
 
  private:
@@ -56,12 +53,13 @@ class SecureLayer final : private Deferred {
   void RunDeferred() override;
   void Advance();
   void CallReadable();
+  // Asks for writability, or no longer, as the session needs it.
+  void UpdateFlushing();
 
   Socket& socket_;
   const std::unique_ptr<SecureSession> session_;
   State state_ = State::kHandshake;
-  bool handshake_wants_write_ = false;
-  bool receive_wants_write_ = false;
+  bool is_flushing_ = false;  // asks for writability in order to Flush()
   bool send_wants_read_ = false;
   bool has_more_ = false;  // Receive() left something in the session
   bool is_close_sent_ = false;

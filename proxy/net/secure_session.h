@@ -3,7 +3,8 @@
 //   socket.StartTls(context.NewSession(socket.fd(), observer));
 //
 // The session reads and writes the descriptor itself, which it does not own, and never blocks:
-// kAgain means that the descriptor was not ready. Not used by code other than Socket, but for the
+// kAgain means that the descriptor was not ready. What the kernel does not take of its own messages
+// it keeps until Flush(). Not used by code other than Socket, but for the
 // accessors at the end. One worker.
 
 #pragma once
@@ -17,7 +18,7 @@
 
 namespace outrigger::net {
 
-enum class HandshakeStatus : uint8_t { kDone, kWantsRead, kWantsWrite, kFailed };
+enum class HandshakeStatus : uint8_t { kDone, kAgain, kFailed };
 
 class SecureSession {
  public:
@@ -31,10 +32,12 @@ class SecureSession {
   // kEnd: the peer has said that nothing follows (close_notify). A connection that just ends is an
   // error, because somebody between the two may have cut it.
   virtual IoResult Receive(char* data, size_t size) = 0;
-  // What was not taken must be offered again, from its first byte, before anything else.
+  // What was not taken must be offered again, from its first byte, before anything else. Nothing is
+  // taken as a whole before the kernel has it.
   virtual IoResult Send(const iovec* parts, int count) = 0;
-  // kAgain of the last Receive() meant that something must be written first.
-  virtual bool receive_wants_write() const = 0;
+  // Bytes wait for the kernel to take them, whether they are from Send() or the session's own.
+  virtual bool has_unsent() const = 0;
+  virtual void Flush() = 0;
   // kAgain of the last Send() meant that something must be read first.
   virtual bool send_wants_read() const = 0;
   // Bytes that the kernel no longer has wait for the next Receive(), or an error does.

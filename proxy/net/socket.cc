@@ -59,7 +59,7 @@ void Socket::StartTls(std::unique_ptr<SecureSession> session, bool is_client) {
 
 uint32_t Socket::WantedEvents() const {
   // The encryption asks the kernel again for what it has left there.
-  const bool is_edge_triggered = secure_ == nullptr || is_paused_ || secure_->IsReadBlocked();
+  const bool is_edge_triggered = secure_ == nullptr || is_paused_;
   const bool wants_write = secure_ != nullptr ? secure_->WantsWrite(wants_write_) : wants_write_;
   return EPOLLIN | EPOLLRDHUP | (is_edge_triggered ? EPOLLET : 0u) | (wants_write ? EPOLLOUT : 0u);
 }

@@ -17,10 +17,9 @@ void SetCommonOptions(SSL_CTX& ctx) {
   SSL_CTX_set_min_proto_version(&ctx, TLS1_2_VERSION);
   SSL_CTX_set_security_level(&ctx, kSecurityLevel);
   SSL_CTX_set_options(&ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
-  // What a send did not take may be offered from another place, and an idle connection holds no
-  // buffers.
-  SSL_CTX_set_mode(&ctx, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
-                             SSL_MODE_RELEASE_BUFFERS);
+  // An idle connection holds no buffers; a send that has to read first may be repeated from another
+  // place.
+  SSL_CTX_set_mode(&ctx, SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_RELEASE_BUFFERS);
   // One system call for a record instead of two.
   SSL_CTX_set_read_ahead(&ctx, 1);
 }

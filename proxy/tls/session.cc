@@ -10,7 +10,6 @@
 #include <utility>
 
 #include "proxy/tls/certificate.h"
-#include "proxy/tls/socket_bio.h"
 
 namespace outrigger::tls {
 
@@ -62,9 +61,9 @@ std::string_view HandshakeOutcomeName(HandshakeOutcome outcome) {
 
 Session::Session(SslPtr ssl, std::shared_ptr<const void> pin, int fd, const Policy& policy,
                  SessionObserver& observer)
-    : pin_(std::move(pin)), ssl_(std::move(ssl)), fd_(fd), policy_(policy), observer_(observer) {
+    : pin_(std::move(pin)), io_(fd), ssl_(std::move(ssl)), policy_(policy), observer_(observer) {
   SSL_set_app_data(ssl_.get(), this);
-  BIO* bio = NewSocketBio(fd).release();
+  BIO* bio = NewSocketBio(io_).release();
   SSL_set_bio(ssl_.get(), bio, bio);
   if (policy_.is_server) {
     SSL_set_accept_state(ssl_.get());
@@ -81,19 +80,18 @@ HandshakeStatus Session::Handshake() {
   if (result != 1) return Fail(result);
   if (!TakePeer()) {
     is_broken_ = true;
-    observer_.OnHandshake(HandshakeOutcome::kCertificate, denied_, fd_);
+    observer_.OnHandshake(HandshakeOutcome::kCertificate, denied_, io_.fd());
     return HandshakeStatus::kFailed;
   }
   is_done_ = true;
-  observer_.OnHandshake(HandshakeOutcome::kDone, {}, fd_);
+  observer_.OnHandshake(HandshakeOutcome::kDone, {}, io_.fd());
   return HandshakeStatus::kDone;
 }
 
 HandshakeStatus Session::Fail(int result) {
   const int system_error = errno;
   const int kind = SSL_get_error(ssl_.get(), result);
-  if (kind == SSL_ERROR_WANT_READ) return HandshakeStatus::kWantsRead;
-  if (kind == SSL_ERROR_WANT_WRITE) return HandshakeStatus::kWantsWrite;
+  if (kind == SSL_ERROR_WANT_READ) return HandshakeStatus::kAgain;
   is_broken_ = true;
   const unsigned long code = TakeErrorCode();
   const int reason = ERR_GET_LIB(code) == ERR_LIB_SSL ? ERR_GET_REASON(code) : 0;
@@ -119,13 +117,13 @@ HandshakeStatus Session::Fail(int result) {
     outcome = HandshakeOutcome::kPlainHttp;
     met_plain_http_ = true;
   }
-  observer_.OnHandshake(outcome, detail, fd_);
+  observer_.OnHandshake(outcome, detail, io_.fd());
   return HandshakeStatus::kFailed;
 }
 
 void Session::GiveUpHandshake() {
   is_broken_ = true;
-  observer_.OnHandshake(HandshakeOutcome::kGivenUp, "not done in time", fd_);
+  observer_.OnHandshake(HandshakeOutcome::kGivenUp, "not done in time", io_.fd());
 }
 
 bool Session::Allows(const X509& certificate) {
@@ -158,11 +156,10 @@ void Session::Break() {
   is_broken_ = true;
   if (policy_.is_server || has_received_data_ || !IsRefusal(code)) return;
   was_refused_ = true;
-  observer_.OnHandshake(HandshakeOutcome::kRefused, ErrorText(code), fd_);
+  observer_.OnHandshake(HandshakeOutcome::kRefused, ErrorText(code), io_.fd());
 }
 
 IoResult Session::Receive(char* data, size_t size) {
-  receive_wants_write_ = false;
   if (is_broken_) return {.status = IoStatus::kError, .error = ECONNRESET};
   ForgetErrors();
   size_t received = 0;
@@ -177,9 +174,6 @@ IoResult Session::Receive(char* data, size_t size) {
       continue;
     }
     switch (SSL_get_error(ssl_.get(), count)) {
-      case SSL_ERROR_WANT_WRITE:
-        receive_wants_write_ = true;
-        [[fallthrough]];
       case SSL_ERROR_WANT_READ:
         if (received == 0) return {.status = IoStatus::kAgain};
         return {.bytes = received};
@@ -210,7 +204,6 @@ bool Session::HasData() {
   if (count > 0) return true;
   switch (SSL_get_error(ssl_.get(), count)) {
     case SSL_ERROR_WANT_READ:
-    case SSL_ERROR_WANT_WRITE:
       return false;
     case SSL_ERROR_ZERO_RETURN:
       return true;
@@ -220,35 +213,39 @@ bool Session::HasData() {
   }
 }
 
+void Session::Flush() {
+  if (!io_.Flush()) is_broken_ = true;
+}
+
 bool Session::SendPiece(std::string_view piece, IoResult& result) {
   const int count = SSL_write(ssl_.get(), piece.data(), static_cast<int>(piece.size()));
   if (count > 0) {
-    has_unsent_ = false;
+    // All of the piece: a record at most, and the BIO takes everything.
     result.bytes += static_cast<size_t>(count);
-    return static_cast<size_t>(count) == piece.size();
+    if (!io_.has_unsent()) return true;
+    has_withheld_byte_ = true;
+    if (--result.bytes == 0) result.status = IoStatus::kAgain;
+    return false;
   }
-  switch (SSL_get_error(ssl_.get(), count)) {
-    case SSL_ERROR_WANT_READ:
-      send_wants_read_ = true;
-      [[fallthrough]];
-    case SSL_ERROR_WANT_WRITE:
-      has_unsent_ = true;
-      if (result.bytes == 0) result.status = IoStatus::kAgain;
-      return false;
-    default:
-      ERR_clear_error();
-      is_broken_ = true;
-      // What was taken before is lost with the connection.
-      result = {.status = IoStatus::kError, .error = EPIPE};
-      return false;
+  if (SSL_get_error(ssl_.get(), count) == SSL_ERROR_WANT_READ) {
+    send_wants_read_ = true;
+    if (result.bytes == 0) result.status = IoStatus::kAgain;
+    return false;
   }
+  ERR_clear_error();
+  is_broken_ = true;
+  // What was taken before is lost with the connection.
+  result = {.status = IoStatus::kError, .error = EPIPE};
+  return false;
 }
 
 // Full records go out from where the bytes are; what is between them, and small parts, are gathered
 // into one.
 IoResult Session::Send(const iovec* parts, int count) {
   send_wants_read_ = false;
+  Flush();
   if (is_broken_) return {.status = IoStatus::kError, .error = EPIPE};
+  if (io_.has_unsent()) return {.status = IoStatus::kAgain};
   ForgetErrors();
   IoResult result;
   char gathered[kRecordBytes];
@@ -256,6 +253,11 @@ IoResult Session::Send(const iovec* parts, int count) {
   for (int i = 0; i < count; ++i) {
     std::string_view part(static_cast<const char*>(parts[i].iov_base), parts[i].iov_len);
     const bool is_last = i + 1 == count;
+    if (has_withheld_byte_ && !part.empty()) {
+      has_withheld_byte_ = false;
+      part.remove_prefix(1);
+      ++result.bytes;
+    }
     while (!part.empty()) {
       if (filled == 0 && (part.size() >= kRecordBytes || is_last)) {
         const std::string_view piece = part.substr(0, kRecordBytes);
@@ -278,8 +280,8 @@ IoResult Session::Send(const iovec* parts, int count) {
 }
 
 void Session::SendClose() {
-  // Behind a record that is partly sent it could not be understood.
-  if (!is_done_ || is_broken_ || has_unsent_) return;
+  if (!is_done_ || is_broken_) return;
+  ForgetErrors();
   (void)SSL_shutdown(ssl_.get());
   ERR_clear_error();
 }

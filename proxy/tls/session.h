@@ -18,6 +18,7 @@
 #include "proxy/net/secure_session.h"
 #include "proxy/tls/openssl.h"
 #include "proxy/tls/san_rule.h"
+#include "proxy/tls/socket_bio.h"
 
 namespace outrigger::tls {
 
@@ -59,7 +60,8 @@ class Session final : public net::SecureSession {
   void GiveUpHandshake() override;
   net::IoResult Receive(char* data, size_t size) override;
   net::IoResult Send(const iovec* parts, int count) override;
-  bool receive_wants_write() const override { return receive_wants_write_; }
+  bool has_unsent() const override { return io_.has_unsent(); }
+  void Flush() override;
   bool send_wants_read() const override { return send_wants_read_; }
   bool has_received() const override;
   bool HasData() override;
@@ -80,12 +82,12 @@ class Session final : public net::SecureSession {
   net::HandshakeStatus Fail(int result);
   bool TakePeer();
   void Break();
-  // Sends one piece; false when nothing of it was taken.
+  // Encrypts and sends one piece; false when no further one can be sent now.
   bool SendPiece(std::string_view piece, net::IoResult& result);
 
   const std::shared_ptr<const void> pin_;
+  SocketIo io_;
   const SslPtr ssl_;
-  const int fd_;
   const Policy policy_;
   SessionObserver& observer_;
   std::string peer_identity_;
@@ -93,9 +95,10 @@ class Session final : public net::SecureSession {
   std::string denied_;  // why Allows() said no
   bool is_done_ = false;
   bool is_broken_ = false;
-  bool receive_wants_write_ = false;
   bool send_wants_read_ = false;
-  bool has_unsent_ = false;  // a record is partly sent
+  // The last byte of what Send() encrypted is not reported as taken until the kernel has it all, so
+  // that whoever sends knows that something waits; when it is offered again, it is not sent again.
+  bool has_withheld_byte_ = false;
   bool has_received_data_ = false;
   bool was_refused_ = false;
   bool met_plain_http_ = false;

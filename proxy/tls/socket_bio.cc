@@ -3,18 +3,17 @@
 #include <sys/socket.h>
 
 #include <cerrno>
-#include <cstdint>
 
 namespace outrigger::tls {
 namespace {
 
-int FdOf(BIO* bio) { return static_cast<int>(reinterpret_cast<intptr_t>(BIO_get_data(bio))); }
+SocketIo& IoOf(BIO* bio) { return *static_cast<SocketIo*>(BIO_get_data(bio)); }
 
 bool IsTemporary() { return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR; }
 
 int Read(BIO* bio, char* data, int size) {
   BIO_clear_flags(bio, BIO_FLAGS_RWS | BIO_FLAGS_SHOULD_RETRY | BIO_FLAGS_IN_EOF);
-  const ssize_t count = recv(FdOf(bio), data, static_cast<size_t>(size), 0);
+  const ssize_t count = recv(IoOf(bio).fd(), data, static_cast<size_t>(size), 0);
   if (count == 0) BIO_set_flags(bio, BIO_FLAGS_IN_EOF);
   if (count < 0 && IsTemporary()) BIO_set_retry_read(bio);
   return static_cast<int>(count);
@@ -22,9 +21,7 @@ int Read(BIO* bio, char* data, int size) {
 
 int Write(BIO* bio, const char* data, int size) {
   BIO_clear_retry_flags(bio);
-  const ssize_t count = send(FdOf(bio), data, static_cast<size_t>(size), MSG_NOSIGNAL);
-  if (count < 0 && IsTemporary()) BIO_set_retry_write(bio);
-  return static_cast<int>(count);
+  return IoOf(bio).Write(data, static_cast<size_t>(size)) ? size : -1;
 }
 
 long Control(BIO* bio, int command, long, void*) {  // NOLINT: OpenSSL's types
@@ -49,11 +46,35 @@ BIO_METHOD* MakeMethod() {
 
 }  // namespace
 
-BioPtr NewSocketBio(int fd) {
+bool SocketIo::Flush() {
+  if (unsent_.empty()) return true;
+  const ssize_t count = send(fd_, unsent_.data(), unsent_.size(), MSG_NOSIGNAL);
+  if (count < 0) return IsTemporary();
+  if (static_cast<size_t>(count) == unsent_.size()) {
+    unsent_.clear();
+    unsent_.shrink_to_fit();
+  } else {
+    unsent_.erase(0, static_cast<size_t>(count));
+  }
+  return true;
+}
+
+bool SocketIo::Write(const char* data, size_t size) {
+  size_t sent = 0;
+  if (unsent_.empty()) {
+    const ssize_t count = send(fd_, data, size, MSG_NOSIGNAL);
+    if (count < 0 && !IsTemporary()) return false;
+    if (count > 0) sent = static_cast<size_t>(count);
+  }
+  if (sent < size) unsent_.append(data + sent, size - sent);
+  return true;
+}
+
+BioPtr NewSocketBio(SocketIo& io) {
   // Lives as long as the process.
   static BIO_METHOD* const method = MakeMethod();
   BioPtr bio(BIO_new(method));
-  BIO_set_data(bio.get(), reinterpret_cast<void*>(static_cast<intptr_t>(fd)));
+  BIO_set_data(bio.get(), &io);
   BIO_set_init(bio.get(), 1);
   return bio;
 }

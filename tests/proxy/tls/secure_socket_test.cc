@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "proxy/base/random.h"
-#include "proxy/tls/socket_bio.h"
 #include "tests/proxy/tls/support.h"
 
 namespace outrigger::tls {
@@ -136,11 +135,11 @@ TEST_F(SecureSocketTest, APeerThatSendsAndNeverReadsCostsNoTime) {
   net::Connected pair = net::UnixPair(4096);
   End server(loop_, pair.ours);
   server.socket.StartTls(context.NewSession(server.socket.fd(), server_observer_), false);
-  const std::string flight = ClientHello() + "more than was asked for";
+  // And the beginning of a record that does not come.
+  const std::string flight = ClientHello() + std::string("\x16\x03\x03\x40", 4);
   ASSERT_EQ(send(pair.peer.get(), flight.data(), flight.size(), MSG_NOSIGNAL),
             static_cast<ssize_t>(flight.size()));
   net::RunFor(loop_, absl::Milliseconds(20));
-  ASSERT_GT(send(pair.peer.get(), "and more", 8, MSG_NOSIGNAL), 0);
   const auto cpu_now = [] {
     timespec now{};
     clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
@@ -168,7 +167,7 @@ class KeyUpdateTest : public TlsPairTest {
     SSL_CTX_set_mode(ctx_.get(),
                      SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
     ssl_.reset(SSL_new(ctx_.get()));
-    BIO* bio = NewSocketBio(peer_->get()).release();
+    BIO* bio = BIO_new_socket(peer_->get(), BIO_NOCLOSE);
     SSL_set_bio(ssl_.get(), bio, bio);
     ASSERT_TRUE(net::RunUntil(
         loop_, [this] { return SSL_connect(ssl_.get()) == 1 && server_->is_secured; }));
@@ -233,7 +232,7 @@ TEST_F(KeyUpdateTest, RenegotiationIsNotPossible) {
   server_->socket.StartTls(server_context_->NewSession(server_->socket.fd(), server_observer_),
                            false);
   ssl_.reset(SSL_new(ctx));
-  BIO* bio = NewSocketBio(peer_->get()).release();
+  BIO* bio = BIO_new_socket(peer_->get(), BIO_NOCLOSE);
   SSL_set_bio(ssl_.get(), bio, bio);
   ASSERT_TRUE(
       net::RunUntil(loop_, [this] { return SSL_connect(ssl_.get()) == 1 && server_->is_secured; }));
