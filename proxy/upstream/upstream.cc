@@ -158,7 +158,8 @@ Task<Expected<ConnectionLease, Failure>> Upstream::Connect(Need need) {
   int error = co_await Outcome(*lease.connection_, endpoint->connect_timeouts());
   if (error == 0 && endpoint->options().new_session) {
     lease.connection_->StartTls(endpoint->options().new_session(fd));
-    error = co_await Outcome(*lease.connection_, endpoint->handshake_timeouts());
+    const int handshake = co_await Outcome(*lease.connection_, endpoint->handshake_timeouts());
+    error = handshake;
   }
   endpoint->OnConnectResult(error == 0, loop_.Now());
   if (error != 0) co_return failed;
