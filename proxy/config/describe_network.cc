@@ -157,8 +157,9 @@ Type<UpstreamConfig> DescribeUpstream() {
            List(AddressType(AddressUse::kConnect), {.min = 1, .max = 1000, .unique = true}),
            "Addresses or DNS names of the service")
       .Key("protocol", &S::protocol,
-           OneWordOf<UpstreamProtocol>({{"http1", UpstreamProtocol::kHttp1}}, {"http2"}),
-           "What the service speaks")
+           OneWordOf<UpstreamProtocol>(
+               {{"http1", UpstreamProtocol::kHttp1}, {"http2", UpstreamProtocol::kHttp2}}),
+           "What the service speaks; `http2` by prior knowledge, many requests on a connection")
       .Key("tls", &S::tls, Or("none", DescribeUpstreamTls()),
            "TLS to the service, always verified; `{}` is enough for a public certificate")
       .Key("balance", &S::balance,

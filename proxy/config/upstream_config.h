@@ -13,7 +13,7 @@
 
 namespace outrigger::config {
 
-enum class UpstreamProtocol { kHttp1 };
+enum class UpstreamProtocol { kHttp1, kHttp2 };
 enum class Balance { kLeastRequest, kRoundRobin };
 
 struct KeepaliveSettings {

@@ -30,7 +30,7 @@ class IncomingBody::BodyImpl final : public http::Body {
   }
   std::optional<std::string_view> Peek() const override {
     if (incoming_ == nullptr || !incoming_->is_ended_ || !incoming_->reading_.empty() ||
-        incoming_->failure_ != Reason::kNone) {
+        incoming_->has_failed()) {
       return std::nullopt;
     }
     return incoming_->trailers_.empty() ? std::optional(incoming_->incoming_.view()) : std::nullopt;
@@ -61,7 +61,7 @@ std::unique_ptr<http::Body> IncomingBody::NewBody() {
 void IncomingBody::Append(std::string_view data) {
   received_bytes_ += data.size();
   if (max_bytes_.has_value() && received_bytes_ > *max_bytes_) Fail(Reason::kBodyTooLarge);
-  if (failure_ != Reason::kNone) {
+  if (has_failed()) {
     owner_.OnBodyConsumed(data.size());  // nobody will read it
     return;
   }
@@ -85,8 +85,14 @@ bool IncomingBody::AddTrailer(std::string_view name, std::string_view value) {
   return true;
 }
 
-void IncomingBody::Fail(Reason reason) {
-  if (failure_ == Reason::kNone) failure_ = reason;
+void IncomingBody::Fail(const Failure& failure) {
+  if (!has_failed()) failure_ = failure;
+}
+
+void IncomingBody::FailBehind(const Failure& failure) {
+  if (has_failed()) return;
+  failure_ = failure;
+  fails_behind_ = true;
 }
 
 void IncomingBody::Wake() {
@@ -98,7 +104,7 @@ ChunkResult IncomingBody::Take() {
     reading_.Clear();
     owner_.OnBodyConsumed(done);
   }
-  if (failure_ != Reason::kNone) return Failure{.reason = failure_};
+  if (has_failed() && (!fails_behind_ || incoming_.empty())) return failure_;
   reading_ = std::move(incoming_);
   return Chunk{reading_.view(), is_ended_};
 }

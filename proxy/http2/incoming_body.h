@@ -50,7 +50,10 @@ class IncomingBody {
   // False: such a trailer is not accepted (RFC 9110, 6.5.1), or there are too many.
   bool AddTrailer(std::string_view name, std::string_view value);
   void End() { is_ended_ = true; }
-  void Fail(http::Reason reason);
+  void Fail(http::Reason reason) { Fail(http::Failure{.reason = reason}); }
+  void Fail(const http::Failure& failure);
+  // The same, told behind the bytes that came before.
+  void FailBehind(const http::Failure& failure);
   // Wakes a reader that waits. From the loop.
   void Wake();
 
@@ -63,9 +66,8 @@ class IncomingBody {
  private:
   class BodyImpl;
 
-  bool has_news() const {
-    return !incoming_.empty() || is_ended_ || failure_ != http::Reason::kNone;
-  }
+  bool has_failed() const { return failure_.reason != http::Reason::kNone; }
+  bool has_news() const { return !incoming_.empty() || is_ended_ || has_failed(); }
   // REQUIRES: has_news().
   http::ChunkResult Take();
   Task<http::ChunkResult> Read();
@@ -81,7 +83,8 @@ class IncomingBody {
   std::optional<uint64_t> max_bytes_;
   uint64_t received_bytes_ = 0;
   BodyImpl* body_ = nullptr;
-  http::Reason failure_ = http::Reason::kNone;
+  http::Failure failure_;
+  bool fails_behind_ = false;
   bool is_ended_ = false;
   bool is_waiting_ = false;
 };

@@ -207,6 +207,14 @@ bool Session::SubmitResponse(int32_t stream_id, const FieldBlock& fields, Outgoi
   return nghttp2_submit_response(session_, stream_id, fields.data(), fields.size(), &provider) == 0;
 }
 
+int32_t Session::SubmitRequest(const FieldBlock& fields, OutgoingBody* body, void* data) {
+  if (body == nullptr) {
+    return nghttp2_submit_request(session_, nullptr, fields.data(), fields.size(), nullptr, data);
+  }
+  const nghttp2_data_provider provider = body->provider();
+  return nghttp2_submit_request(session_, nullptr, fields.data(), fields.size(), &provider, data);
+}
+
 bool Session::SubmitInformational(int32_t stream_id, const FieldBlock& fields) {
   return nghttp2_submit_headers(session_, NGHTTP2_FLAG_NONE, stream_id, nullptr, fields.data(),
                                 fields.size(), nullptr) == 0;

@@ -85,6 +85,13 @@ class Session {
   size_t queued_frames() const { return nghttp2_session_get_outbound_queue_size(session_); }
   int error() const { return error_; }
 
+  // How many streams the peer allows at a time.
+  uint32_t peer_max_streams() const {
+    return nghttp2_session_get_remote_settings(session_, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS);
+  }
+  // Whether requests can still be submitted: no GOAWAY, and ids are left.
+  bool allows_requests() const { return nghttp2_session_check_request_allowed(session_) != 0; }
+
   void SetStreamData(int32_t stream_id, void* data) {
     nghttp2_session_set_stream_user_data(session_, stream_id, data);
   }
@@ -95,6 +102,8 @@ class Session {
   // These submit frames for the next Pump(). False: the stream is gone, or memory is.
   // `body` null: the head ends the stream.
   bool SubmitResponse(int32_t stream_id, const FieldBlock& fields, OutgoingBody* body);
+  // The new stream's id, or a negative error; `data` is its stream data.
+  int32_t SubmitRequest(const FieldBlock& fields, OutgoingBody* body, void* data);
   bool SubmitInformational(int32_t stream_id, const FieldBlock& fields);
   void Resume(int32_t stream_id) { nghttp2_session_resume_data(session_, stream_id); }
   void Reset(int32_t stream_id, uint32_t error_code);

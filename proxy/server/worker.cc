@@ -34,6 +34,9 @@ upstream::UpstreamOptions ToOptions(const config::UpstreamConfig& config) {
     options.endpoints.push_back(
         {net::ParseEndpoint(address.ToString()).value(), config.ConnectTimeout(address)});
   }
+  if (config.protocol == config::UpstreamProtocol::kHttp2) {
+    options.protocol = upstream::Protocol::kHttp2;
+  }
   options.balance = config.balance == config::Balance::kRoundRobin
                         ? upstream::Balance::kRoundRobin
                         : upstream::Balance::kLeastRequest;

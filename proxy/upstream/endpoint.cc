@@ -12,7 +12,8 @@ constexpr absl::Duration kLongestEjection = absl::Seconds(30);
 
 }  // namespace
 
-EndpointState::EndpointState(EventLoop& loop, const UpstreamOptions& upstream,
+EndpointState::EndpointState(EventLoop& loop, net::BufferPool& pool,
+                             const UpstreamOptions& upstream,
                              const UpstreamOptions::EndpointOptions& options)
     : loop_(loop),
       options_(options),
@@ -21,6 +22,9 @@ EndpointState::EndpointState(EventLoop& loop, const UpstreamOptions& upstream,
       handshake_timeouts_(loop, kHandshakeTimeout),
       idle_limit_(upstream.keepalive_idle) {
   if (!options.endpoint.needs_resolving()) addresses_.push_back(options.endpoint.address);
+  if (upstream.protocol == Protocol::kHttp2) {
+    http2_ = std::make_unique<Http2Pool>(loop, pool, *this, upstream);
+  }
 }
 
 EndpointState::~EndpointState() { CloseIdle(); }
@@ -52,6 +56,7 @@ void EndpointState::PutIdle(http1::ClientConnection& connection) {
 }
 
 void EndpointState::CloseIdle() {
+  if (http2_ != nullptr) http2_->CloseIdle();
   for (http1::ClientConnection* connection : std::exchange(idle_, {})) connection->CloseAndDelete();
 }
 

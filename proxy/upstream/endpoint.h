@@ -10,6 +10,7 @@
 #include "proxy/event/deadline_queue.h"
 #include "proxy/http1/client_connection.h"
 #include "proxy/net/address.h"
+#include "proxy/upstream/http2_pool.h"
 #include "proxy/upstream/idle_limit.h"
 #include "proxy/upstream/upstream.h"
 
@@ -17,7 +18,7 @@ namespace outrigger::upstream {
 
 class EndpointState final : private http1::ClientConnection::IdleOwner {
  public:
-  EndpointState(EventLoop& loop, const UpstreamOptions& upstream,
+  EndpointState(EventLoop& loop, net::BufferPool& pool, const UpstreamOptions& upstream,
                 const UpstreamOptions::EndpointOptions& options);
   ~EndpointState() override;
 
@@ -25,7 +26,13 @@ class EndpointState final : private http1::ClientConnection::IdleOwner {
   http1::ClientConnection* TakeIdle(bool may_run_twice);
   void PutIdle(http1::ClientConnection& connection);
   void CloseIdle();
-  size_t idle_count() const { return idle_.size(); }
+  size_t idle_count() const { return http2_ != nullptr ? http2_->idle_count() : idle_.size(); }
+  // Connections that serve requests.
+  size_t active_count() const { return http2_ != nullptr ? http2_->active_count() : in_flight; }
+  // False: there surely is no connection to be reused.
+  bool may_have_kept() const { return http2_ != nullptr || !idle_.empty(); }
+  // Null: it speaks HTTP/1.
+  Http2Pool* http2() const { return http2_.get(); }
 
   bool has_address() const { return !addresses_.empty(); }
   // In turn, so that a name with several addresses is tried at all of them.
@@ -58,6 +65,7 @@ class EndpointState final : private http1::ClientConnection::IdleOwner {
   std::vector<http1::ClientConnection*> idle_;
   MonoTime ejected_until_;
   absl::Duration ejection_ = absl::ZeroDuration();
+  std::unique_ptr<Http2Pool> http2_;
 };
 
 }  // namespace outrigger::upstream

@@ -131,7 +131,9 @@ Task<Result> Router::Call(Request& request, chain::Next) {
       co_return response;
     }
     const bool is_whole = request.body == nullptr || request.body->Peek().has_value();
-    if (!head.error().on_reused_connection || !need.may_run_twice || !is_whole) {
+    // What a GOAWAY says was not processed is left to the retry filter, of any method.
+    const bool is_goaway = head.error().executed == Executed::kNo;
+    if (!head.error().on_reused_connection || is_goaway || !need.may_run_twice || !is_whole) {
       co_return head.error();
     }
     // Free, and once: a new connection cannot fail for this reason.

@@ -5,6 +5,7 @@
 
 #include "absl/container/inlined_vector.h"
 #include "proxy/coro/abortable.h"
+#include "proxy/upstream/connect_error.h"
 #include "proxy/upstream/endpoint.h"
 
 namespace outrigger::upstream {
@@ -15,35 +16,41 @@ using http::Phase;
 using http::Reason;
 using http1::ClientConnection;
 
-namespace {
-
-constexpr std::string_view kShortage =
-    "the proxy has no file descriptor or memory for a connection";
-
-// Of socket() and connect(): says nothing about the service, which must not be blamed for it.
-bool IsOwnShortage(int error) {
-  return error == EMFILE || error == ENFILE || error == ENOMEM || error == ENOBUFS;
-}
-
-}  // namespace
+namespace {}  // namespace
 
 ConnectionLease::ConnectionLease(ConnectionLease&& other) noexcept
     : upstream_(std::exchange(other.upstream_, nullptr)),
       endpoint_(other.endpoint_),
-      connection_(std::exchange(other.connection_, nullptr)) {}
+      stream_(std::exchange(other.stream_, nullptr)),
+      connection_(std::exchange(other.connection_, nullptr)),
+      http2_(std::move(other.http2_)) {}
 
 ConnectionLease& ConnectionLease::operator=(ConnectionLease&& other) noexcept {
   if (this != &other) {
     Release();
     upstream_ = std::exchange(other.upstream_, nullptr);
     endpoint_ = other.endpoint_;
+    stream_ = std::exchange(other.stream_, nullptr);
     connection_ = std::exchange(other.connection_, nullptr);
+    http2_ = std::move(other.http2_);
   }
   return *this;
 }
 
+void ConnectionLease::Hold(ClientConnection* connection) {
+  connection_ = connection;
+  stream_ = connection;
+}
+
+void ConnectionLease::Hold(http2::ClientStreamPtr stream) {
+  http2_ = std::move(stream);
+  stream_ = http2_.get();
+}
+
 void ConnectionLease::Release() {
   if (upstream_ == nullptr) return;
+  stream_ = nullptr;
+  http2_.reset();
   std::exchange(upstream_, nullptr)->Return(*endpoint_, std::exchange(connection_, nullptr));
 }
 
@@ -55,7 +62,7 @@ Upstream::Upstream(EventLoop& loop, net::BufferPool& pool, Random& random, Upstr
       options_(std::move(options)),
       shared_(std::move(shared)) {
   for (const UpstreamOptions::EndpointOptions& endpoint : options_.endpoints) {
-    endpoints_.push_back(std::make_unique<EndpointState>(loop_, options_, endpoint));
+    endpoints_.push_back(std::make_unique<EndpointState>(loop_, pool_, options_, endpoint));
   }
 }
 
@@ -107,11 +114,10 @@ std::optional<ConnectionLease> Upstream::TryReuse(Need need) {
   if (need.must_be_new) return std::nullopt;
   const size_t turn = next_;
   EndpointState* endpoint = Pick();
-  if (endpoint != nullptr && endpoint->idle_count() > 0 && TakeSlot()) {
+  if (endpoint != nullptr && endpoint->may_have_kept() && TakeSlot()) {
     ++endpoint->in_flight;
     ConnectionLease lease(*this, *endpoint);
-    lease.connection_ = endpoint->TakeIdle(need.may_run_twice);
-    if (lease.connection_ != nullptr) return lease;
+    if (TakeKept(need, lease)) return lease;
   }
   // Connect() picks again: this endpoint's turn is not over.
   next_ = turn;
@@ -131,6 +137,19 @@ Task<int> Outcome(ClientConnection& connection, DeadlineQueue& timeouts) {
 
 }  // namespace
 
+bool Upstream::TakeKept(Need need, ConnectionLease& lease) {
+  if (Http2Pool* pool = lease.endpoint().http2(); pool != nullptr) {
+    http2::ClientStreamPtr stream = pool->TryTake(need);
+    if (stream == nullptr) return false;
+    lease.Hold(std::move(stream));
+    return true;
+  }
+  ClientConnection* connection = lease.endpoint().TakeIdle(need.may_run_twice);
+  if (connection == nullptr) return false;
+  lease.Hold(connection);
+  return true;
+}
+
 Task<Expected<ConnectionLease, Failure>> Upstream::Connect(Need need) {
   if (!TakeSlot()) co_return Failure{.reason = Reason::kConcurrency};
   EndpointState* endpoint = Pick();
@@ -140,10 +159,13 @@ Task<Expected<ConnectionLease, Failure>> Upstream::Connect(Need need) {
   }
   ++endpoint->in_flight;
   ConnectionLease lease(*this, *endpoint);
-  if (!need.must_be_new) {
-    lease.connection_ = endpoint->TakeIdle(need.may_run_twice);
-    if (lease.connection_ != nullptr) co_return lease;
+  if (endpoint->http2() != nullptr) {
+    Expected<http2::ClientStreamPtr, Failure> stream = co_await endpoint->http2()->Take(need);
+    if (!stream.ok()) co_return stream.error();
+    lease.Hold(std::move(stream).value());
+    co_return lease;
   }
+  if (!need.must_be_new && TakeKept(need, lease)) co_return lease;
 
   const Failure failed{.reason = Reason::kConnectFail, .phase = Phase::kConnect};
   const int fd = net::StartConnect(endpoint->NextAddress());
@@ -154,7 +176,7 @@ Task<Expected<ConnectionLease, Failure>> Upstream::Connect(Need need) {
     endpoint->OnConnectResult(false, loop_.Now());
     co_return failed;
   }
-  lease.connection_ = new ClientConnection(loop_, pool_, fd);
+  lease.Hold(new ClientConnection(loop_, pool_, fd));
   int error = co_await Outcome(*lease.connection_, endpoint->connect_timeouts());
   if (error == 0 && endpoint->options().new_session) {
     lease.connection_->StartTls(endpoint->options().new_session(fd));
@@ -190,7 +212,9 @@ size_t Upstream::idle_connections() const {
 
 size_t Upstream::active_connections() const {
   size_t count = 0;
-  for (const std::unique_ptr<EndpointState>& endpoint : endpoints_) count += endpoint->in_flight;
+  for (const std::unique_ptr<EndpointState>& endpoint : endpoints_) {
+    count += endpoint->active_count();
+  }
   return count;
 }
 

@@ -5,7 +5,8 @@
 //   lease->connection() ...
 //
 // Connect() picks an endpoint (least requests in flight by two random choices, or round robin),
-// reuses the connection used last, or makes a new one within the connect timeout. A failed connect
+// reuses the connection used last, or makes a new one within the connect timeout; with HTTP/2 it
+// takes a stream on a connection that others use, too (http2_pool.h). A failed connect
 // ejects the endpoint for 1 s, doubling to 30 s, never the last one (semantics TO-9, RU-3).
 // Requests that may not run twice reuse only connections idle for less than half a second.
 //
@@ -25,12 +26,14 @@
 #include "proxy/base/random.h"
 #include "proxy/event/deadline_queue.h"
 #include "proxy/http1/client_connection.h"
+#include "proxy/http2/client_stream.h"
 #include "proxy/net/address.h"
 #include "proxy/upstream/idle_limit.h"
 
 namespace outrigger::upstream {
 
 enum class Balance : uint8_t { kLeastRequest, kRoundRobin };
+enum class Protocol : uint8_t { kHttp1, kHttp2 };
 
 struct UpstreamOptions {
   struct EndpointOptions {
@@ -42,6 +45,7 @@ struct UpstreamOptions {
 
   std::string name;
   std::vector<EndpointOptions> endpoints;
+  Protocol protocol = Protocol::kHttp1;
   Balance balance = Balance::kLeastRequest;
   std::optional<int64_t> max_requests;
   absl::Duration keepalive_idle = absl::Seconds(3);
@@ -59,8 +63,9 @@ struct SharedUpstreamState {
 class Upstream;
 class EndpointState;
 
-// A connection for one exchange. Given back on destruction: kept when it can serve another request,
-// else closed, by reset when the exchange was not over.
+// A connection, or a stream of a shared one, for one exchange. Given back on destruction: a
+// connection is kept when it can serve another request, else closed, by reset when the exchange was
+// not over; a stream that is not over is cancelled.
 class ConnectionLease {
  public:
   ConnectionLease() = default;
@@ -68,10 +73,12 @@ class ConnectionLease {
   ConnectionLease& operator=(ConnectionLease&& other) noexcept;
   ~ConnectionLease() { Release(); }
 
-  http::ClientStream& stream() const { return *connection_; }
+  http::ClientStream& stream() const { return *stream_; }
   EndpointState& endpoint() const { return *endpoint_; }
   // The connection has served requests before.
-  bool is_reused() const { return connection_->exchanges() > 0; }
+  bool is_reused() const {
+    return http2_ != nullptr ? http2_->is_reused() : connection_->exchanges() > 0;
+  }
   void Release();
 
  private:
@@ -79,9 +86,14 @@ class ConnectionLease {
   ConnectionLease(Upstream& upstream, EndpointState& endpoint)
       : upstream_(&upstream), endpoint_(&endpoint) {}
 
+  void Hold(http1::ClientConnection* connection);
+  void Hold(http2::ClientStreamPtr stream);
+
   Upstream* upstream_ = nullptr;
   EndpointState* endpoint_ = nullptr;
+  http::ClientStream* stream_ = nullptr;  // one of these:
   http1::ClientConnection* connection_ = nullptr;
+  http2::ClientStreamPtr http2_;
 };
 
 class Upstream {
@@ -127,6 +139,8 @@ class Upstream {
   bool TakeSlot();
   void ReturnSlot();
   EndpointState* Pick();
+  // False: there is none.
+  static bool TakeKept(Need need, ConnectionLease& lease);
   void Return(EndpointState& endpoint, http1::ClientConnection* connection);
 
   EventLoop& loop_;

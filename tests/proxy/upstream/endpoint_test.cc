@@ -25,8 +25,10 @@ class EndpointTest : public testing::Test {
   }
 
   EventLoop loop_;
+  MemoryBudget budget_{1 << 20};
+  net::BufferPool pool_{budget_};
   UpstreamOptions options_;
-  EndpointState state_{loop_, options_, {net::ParseEndpoint("127.0.0.1:1").value()}};
+  EndpointState state_{loop_, pool_, options_, {net::ParseEndpoint("127.0.0.1:1").value()}};
   MonoTime now_ = loop_.Now();
 };
 
