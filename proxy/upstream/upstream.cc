@@ -16,8 +16,6 @@ using http::Phase;
 using http::Reason;
 using http1::ClientConnection;
 
-namespace {}  // namespace
-
 ConnectionLease::ConnectionLease(ConnectionLease&& other) noexcept
     : upstream_(std::exchange(other.upstream_, nullptr)),
       endpoint_(other.endpoint_),
