@@ -561,6 +561,7 @@ class TestCase(unittest.TestCase):
 
     maxDiff = None
     protocol = "http1"  # what the clients speak; see also_over_http2()
+    upstream_protocol = "http1"  # what the services speak; see also_to_http2()
 
     def run(self, result=None):
         self._programs = []
@@ -577,9 +578,20 @@ class TestCase(unittest.TestCase):
         self.addCleanup(shutil.rmtree, self.folder)
 
     def upstream(self, script, **options):
-        upstream = ScriptedUpstream(script, **options)
+        kind = ScriptedUpstream
+        if self.upstream_protocol == "http2":
+            from http2_upstream import Http2Upstream as kind  # noqa: C0415 - which needs this module
+        upstream = kind(script, **options)
         self.addCleanup(self._stop_upstream, upstream)
         return upstream
+
+    def service(self, program):
+        """What the proxy is to talk to: `program`, or one that speaks HTTP/2 in front of it."""
+        if self.upstream_protocol != "http2":
+            return program
+        from http2_upstream import relay  # noqa: C0415 - which needs this module
+
+        return self.upstream(relay(program.address))
 
     def _stop_upstream(self, upstream):
         upstream.stop()
@@ -588,10 +600,11 @@ class TestCase(unittest.TestCase):
     def config(self, upstream, listener=None, upstream_options=None, **top):
         """A configuration with one listener and one upstream; `top` are further keys."""
         address = upstream if isinstance(upstream, str) else upstream.address
+        protocol = {"protocol": "http2"} if getattr(upstream, "is_http2", False) else {}
         return {
             "admin": {"address": "127.0.0.1:0", "drain": {"lame_duck": "0s", "timeout": "5s"}},
             "listeners": [{"name": "in", "address": "127.0.0.1:0", **(listener or {})}],
-            "upstreams": [{"name": "app", "endpoints": [address], **(upstream_options or {})}],
+            "upstreams": [{"name": "app", "endpoints": [address], **protocol, **(upstream_options or {})}],
             "workers": WORKERS,
             **top,
         }
@@ -665,14 +678,40 @@ def also_over_http2(namespace, *classes, without=()):
 
     `without`: names of tests that are about HTTP/1 itself. To be called at the end of a module.
     """
+    _add_copies(namespace, classes, without, "OverHttp2", protocol="http2")
+
+
+def also_to_http2(namespace, *classes, without=()):
+    """The same with services that speak HTTP/2, for clients of either protocol."""
+    _add_copies(namespace, classes, without, "ToHttp2", upstream_protocol="http2")
+    _add_copies(namespace, classes, without, "OverAndToHttp2", protocol="http2", upstream_protocol="http2")
+
+
+def _add_copies(namespace, classes, without, suffix, **protocols):
     left_out = dict.fromkeys(without)
     for cls in classes:
-        name = cls.__name__ + "OverHttp2"
+        name = cls.__name__ + suffix
         unknown = [test for test in without if not any(hasattr(other, test) for other in classes)]
         if unknown:
             raise AssertionError(f"no such tests: {unknown}")
         members = {key: value for key, value in left_out.items() if hasattr(cls, key)}
-        namespace[name] = type(name, (cls,), {"protocol": "http2", "__module__": cls.__module__, **members})
+        namespace[name] = type(name, (cls,), {**protocols, "__module__": cls.__module__, **members})
+
+
+def listening_port(pid):
+    """The TCP port on which a process listens; None: not yet."""
+    sockets = set()
+    for descriptor in os.listdir(f"/proc/{pid}/fd"):
+        try:
+            sockets.add(os.readlink(f"/proc/{pid}/fd/{descriptor}"))
+        except OSError:
+            pass  # closed meanwhile
+    with open(f"/proc/{pid}/net/tcp", encoding="ascii") as table:
+        for line in table.readlines()[1:]:
+            words = line.split()
+            if words[3] == "0A" and f"socket:[{words[9]}]" in sockets:
+                return int(words[1].partition(":")[2], 16)
+    return None
 
 
 def limit_files(soft_and_hard):

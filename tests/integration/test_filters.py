@@ -33,7 +33,7 @@ class FilterTest(harness.TestCase):
         self.mock = self.mock_ai(*[word for flag in flags.items() for word in flag])
         if filters:
             top["filters"] = list(filters)
-        self.proxy = self.outrigger(self.mock, **top)
+        self.proxy = self.outrigger(self.service(self.mock), **top)
         return self.proxy
 
     def chat(self, *headers, body=CHAT, target=COMPLETIONS):
