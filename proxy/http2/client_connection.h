@@ -161,10 +161,11 @@ class ClientConnection final : public Deletable,
   size_t connection_credit_ = 0;  // of the window, to be given back
   State state_ = State::kConnecting;
   bool has_settings_ = false;
-  bool has_changed_ = false;  // and the owner was not told yet
-  bool is_broken_ = false;    // sending failed
-  bool is_failed_ = false;    // the session cannot go on
-  bool has_violation_ = false;
+  bool has_changed_ = false;    // and the owner was not told yet
+  bool is_broken_ = false;      // sending failed
+  bool is_failed_ = false;      // the session cannot go on
+  bool has_violation_ = false;  // that nghttp2 found
+  bool is_pushing_ = false;     // the service
 };
 
 }  // namespace outrigger::http2

@@ -136,8 +136,9 @@ Task<Expected<http::ReceivedHead, Failure>> ClientStream::ReadHead(http::HeaderL
       if (head.status != 100 && sink != nullptr) sink->OnInformational(head.status, head.headers);
     }
     if (has_final_head_) {
+      const http::ReceivedHead received = Received();
       headers = std::move(head_.headers);
-      co_return Received();
+      co_return received;
     }
     if (failure_.has_value()) co_return *failure_;
     co_await head_ready_.Wait();

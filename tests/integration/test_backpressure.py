@@ -133,5 +133,7 @@ class MemoryBudget(harness.TestCase):
 
 harness.also_over_http2(globals(), Backpressure, MemoryBudget)
 
+harness.also_to_http2(globals(), Backpressure, MemoryBudget)
+
 if __name__ == "__main__":
     unittest.main()

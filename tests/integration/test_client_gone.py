@@ -252,5 +252,7 @@ class ClientGone(harness.TestCase):
 
 harness.also_over_http2(globals(), ClientGone)
 
+harness.also_to_http2(globals(), ClientGone)
+
 if __name__ == "__main__":
     unittest.main()

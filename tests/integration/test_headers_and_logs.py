@@ -239,5 +239,7 @@ class Metrics(harness.TestCase):
 
 harness.also_over_http2(globals(), RequestHeaders, AnswerHeaders, Routes, AccessLog, Metrics)
 
+harness.also_to_http2(globals(), RequestHeaders, AnswerHeaders)
+
 if __name__ == "__main__":
     unittest.main()

@@ -466,5 +466,9 @@ harness.also_over_http2(globals(), Persistence, Framing, InterimAnswers, EarlyAn
     "test_the_client_gets_the_whole_answer_before_the_connection_ends",
 ])
 
+harness.also_to_http2(globals(), Framing, InterimAnswers, EarlyAnswers, without=[
+    "test_the_client_gets_the_whole_answer_before_the_connection_ends",
+])
+
 if __name__ == "__main__":
     unittest.main()
