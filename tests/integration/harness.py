@@ -347,6 +347,11 @@ class ScriptedUpstream:
     def requests(self):
         return [message for connection in list(self.connections) for message in connection.requests]
 
+    @property
+    def accepted(self):
+        """How many connections of the proxy brought requests."""
+        return len(self.connections)
+
     def _accept(self):
         while True:
             try:

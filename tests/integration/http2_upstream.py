@@ -199,10 +199,18 @@ class StreamPeer(harness.UpstreamConnection):
             self._unread = 0
 
     def read_exactly(self, count):
-        while len(self.buffer) < count:
-            self._fill()
-        data, self.buffer = self.buffer[:count], self.buffer[count:]
-        return data
+        parts, left = [], count
+        while True:
+            parts.append(self.buffer[:left])
+            self.buffer = self.buffer[left:]
+            left -= len(parts[-1])
+            if left == 0:
+                return b"".join(parts)
+            try:
+                self._fill()
+            except (EOFError, ConnectionError):
+                self.buffer = b"".join(parts)
+                raise
 
     def has_ended(self):
         return self.is_gone or self.wire.is_closed
@@ -385,7 +393,10 @@ class Wire:
             return
         if isinstance(event, h2.events.DataReceived):
             if stream.is_over:
-                self.h2.increment_flow_control_window(event.flow_controlled_length)
+                try:
+                    self.h2.increment_flow_control_window(event.flow_controlled_length)
+                except h2.exceptions.ProtocolError:
+                    pass  # the proxy has said goodbye meanwhile
             stream.on_data(event)
         elif isinstance(event, h2.events.TrailersReceived):
             stream.trailers = event.headers
@@ -460,6 +471,10 @@ class Http2Upstream(harness.ScriptedUpstream):
             self.errors.append(error)
         finally:
             stream.close()
+
+    @property
+    def accepted(self):
+        return len(self.wires)
 
     def open_wires(self):
         return [wire for wire in self.wires if not wire.is_closed]

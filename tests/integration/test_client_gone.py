@@ -40,6 +40,8 @@ class ClientGone(harness.TestCase):
 
     def start(self, upstream, **options):
         """The proxy, and how many descriptors it has open without clients and upstreams."""
+        if self.upstream_protocol == "http2":  # whose connections outlive the requests
+            options.setdefault("upstream_options", {}).setdefault("keepalive", {"idle": "20ms"})
         proxy = self.outrigger(upstream, **options)
         return proxy, proxy.metric("process_open_fds")
 

@@ -735,5 +735,8 @@ class Concurrency(harness.TestCase):
 harness.also_over_http2(globals(), Idempotency, DuplicateStorm, RateLimit, Retry, Breaker, Timeouts, Streams,
                         ClientGone, Orders, Concurrency, without=["test_other_orders_are_refused"])
 
+harness.also_to_http2(globals(), Idempotency, RateLimit, Retry, Breaker, Timeouts, Streams, ClientGone, Orders,
+                      without=["test_other_orders_are_refused"])
+
 if __name__ == "__main__":
     unittest.main()
