@@ -28,7 +28,7 @@ ClientConnection::ClientConnection(EventLoop& loop, net::BufferPool& pool, int f
       socket_(loop, fd, *this),
       session_(Session::Role::kClient, Options(), pool, socket_, *this),
       deadline_([this] { OnDeadline(); }),
-      probe_deadline_([this] { Finish(End::kByService); }) {
+      probe_deadline_([this] { Finish(End::kByUs); }) {
   socket_.WantWrite(true);
   timeouts_.connect.Arm(deadline_);
 }

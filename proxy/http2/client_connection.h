@@ -42,7 +42,7 @@ class ClientConnection final : public Deletable,
     kConnectFailed,  // it never was open
     kByService,      // closed, or broke the protocol
     kWhileIdle,      // the same, and it was idle
-    kByUs,           // idle for too long
+    kByUs,           // idle for too long, or silent
   };
 
   // All from the loop.
