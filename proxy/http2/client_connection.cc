@@ -140,7 +140,6 @@ void ClientConnection::Receive(std::string_view bytes) {
   received_bytes_ += bytes.size();
   probe_deadline_.Unlink();
   if (!session_.Receive(bytes)) is_failed_ = true;
-  if (is_pushing_ && !std::exchange(is_failed_, true)) session_.Terminate(NGHTTP2_PROTOCOL_ERROR);
   if (const size_t credit = std::exchange(connection_credit_, 0); credit > 0) {
     session_.ConsumeConnection(credit);
   }
@@ -149,11 +148,6 @@ void ClientConnection::Receive(std::string_view bytes) {
 }
 
 void ClientConnection::OnBeginHeaders(const nghttp2_frame& frame) {
-  if (frame.hd.type == NGHTTP2_PUSH_PROMISE) {
-    // Forbidden by the settings that went before every request; nghttp2 waits for their ACK.
-    is_pushing_ = true;
-    return;
-  }
   ClientStream* stream = Find(frame.hd.stream_id);
   if (stream != nullptr) stream->BeginFields();
 }

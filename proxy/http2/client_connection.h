@@ -165,7 +165,6 @@ class ClientConnection final : public Deletable,
   bool is_broken_ = false;      // sending failed
   bool is_failed_ = false;      // the session cannot go on
   bool has_violation_ = false;  // that nghttp2 found
-  bool is_pushing_ = false;     // the service
 };
 
 }  // namespace outrigger::http2

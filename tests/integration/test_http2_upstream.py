@@ -394,7 +394,6 @@ class Violations(Http2Test):
             "data before the head": frame(DATA, 0, 1, b"x"),
             "data on an idle stream": frame(DATA, 0, 7, b"x"),
             "even stream": head(stream=2),
-            "push": frame(PUSH_PROMISE, END_HEADERS, 1, b"\0\0\0\2" + hpack.Encoder().encode([(":method", "GET")])),
             "bad frame": frame(PING, 0, 0, b"x"),
             "frame too large": frame(DATA, 0, 1, b"x" * 16385),
             "bad HPACK": frame(HEADERS, END_HEADERS, 1, b"\xff\xff\xff\xff\xff"),
@@ -412,6 +411,11 @@ class Violations(Http2Test):
                 proxy, reply = self.ask(data)
                 self.assert_local_reply(reply, 502, "upstream_protocol")
                 self.assert_idle(proxy)
+
+    def test_a_push_is_refused_and_does_no_harm(self):
+        push = frame(PUSH_PROMISE, END_HEADERS, 1, b"\0\0\0\2" + hpack.Encoder().encode([(":method", "GET")]))
+        _, reply = self.ask(push + head(flags=END_HEADERS | END_STREAM))
+        self.assertEqual((reply.status, reply.body), (200, b""))
 
     def test_resets_become_502_and_are_told_from_violations(self):
         for code in (0, 1, 2, 8, 11, 13, 99):
