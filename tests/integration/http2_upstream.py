@@ -212,6 +212,13 @@ class StreamPeer(harness.UpstreamConnection):
                 self.buffer = b"".join(parts)
                 raise
 
+    def read_to_end(self):
+        """Until the stream is gone: that the request has ended says nothing about its client."""
+        with self.wire.changed:
+            self.wire.wait_for(lambda: self.is_gone, self.sock.timeout)
+            data, self.buffer, self._incoming = self.buffer + self._incoming, b"", b""
+        return data, False
+
     def has_ended(self):
         return self.is_gone or self.wire.is_closed
 

@@ -255,7 +255,7 @@ harness.also_over_http2(globals(), Lies, Absent, Stalls, without=[
     "test_a_service_that_does_not_take_the_request_is_given_up",
 ])
 
-harness.also_to_http2(globals(), Absent, Stalls, without=[
+harness.also_to_http2(globals(), Stalls, without=[
     "test_a_service_that_does_not_take_the_request_is_given_up",
 ])
 
