@@ -95,6 +95,9 @@ class Checker {
       const HealthSettings& health = config_.upstreams[i].health;
       NotLonger(fmt::format("upstreams[{}].health", i), "timeout", health.timeout, "interval",
                 health.interval);
+      if (config_.upstreams[i].protocol == UpstreamProtocol::kHttp2) {
+        CheckUpstreamHttp2(config_.upstreams[i], fmt::format("upstreams[{}]", i));
+      }
       if (config_.upstreams[i].tls.has_value()) {
         CheckUpstreamTls(config_.upstreams[i], fmt::format("upstreams[{}]", i));
       }
@@ -145,6 +148,16 @@ class Checker {
                                         "to look for in the certificate",
                                         endpoint.ToString()));
       return;
+    }
+  }
+
+  void CheckUpstreamHttp2(const UpstreamConfig& upstream, const std::string& path) {
+    if (upstream.tls.has_value() && AreRead(path + ".tls", path + ".protocol")) {
+      Report(path + ".protocol", "http2 together with tls is not supported yet");
+    }
+    if (upstream.health.path.has_value() && AreRead(path + ".protocol", path + ".health.path")) {
+      Report(path + ".health.path",
+             "is not possible over HTTP/2 yet; without it the check is a TCP connect");
     }
   }
 

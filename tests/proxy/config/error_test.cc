@@ -125,6 +125,10 @@ TEST(ConfigErrors, RefuseKeysAndValuesOfLaterVersions) {
        "f:1:24: listeners[0].protocol: http2 together with tls is not supported yet"},
       {"upstreams: [{protocol: http2, tls: {}}]",
        "f:1:24: upstreams[0].protocol: http2 together with tls is not supported yet"},
+      {"upstreams: [{protocol: http2, health: {path: /h}}]",
+       "f:1:46: upstreams[0].health.path: is not possible over HTTP/2 yet; without it the check is "
+       "a "
+       "TCP connect"},
       {"upstreams: [{balance: hash}]",
        "f:1:23: upstreams[0].balance: not supported yet: 'hash'; use least_request or round_robin"},
       {"filters: [{idempotency: {store: {sqlite: {path: /a}}}}]",
