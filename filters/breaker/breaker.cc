@@ -38,7 +38,7 @@ void Permit::RecordLateFailure(MonoTime now) {
 }
 
 void Permit::GiveUp() {
-  Breaker* const breaker = std::exchange(breaker_, nullptr);
+  const std::shared_ptr<Breaker> breaker = std::exchange(breaker_, nullptr);
   if (judged_ || !ticket_.is_probe) return;
   const std::lock_guard lock(breaker->mutex_);
   breaker->core_.Abandon(ticket_);
@@ -64,7 +64,7 @@ void Breaker::PublishState() {
 Expected<Permit, Rejection> Breaker::TryAcquire(MonoTime now) {
   // A breaker that opens at this moment lets one more through, as if that had come just before.
   if (const uint64_t epoch = closed_epoch_.load(std::memory_order_relaxed); epoch != 0) {
-    return Permit(*this, Ticket{epoch - 1, false});
+    return Permit(shared_from_this(), Ticket{epoch - 1, false});
   }
   Admission admission;
   {
@@ -108,7 +108,7 @@ Snapshot Breaker::TakeSnapshot(MonoTime now) {
 Expected<Permit, Rejection> Breaker::Answer(const Admission& admission) {
   Report(admission.transition);
   if (!admission.admitted) return Rejection{admission.retry_after};
-  return Permit(*this, admission.ticket);
+  return Permit(shared_from_this(), admission.ticket);
 }
 
 void Breaker::Report(const std::optional<Transition>& transition) {

@@ -38,15 +38,11 @@ struct Rejection {
   absl::Duration retry_after;
 };
 
-// The right to one try. Movable, not copyable; used by one thread at a time. The breaker outlives
-// it: a request keeps its chain, and the chain its breakers.
+// The right to one try. Movable, not copyable; used by one thread at a time.
 class Permit {
  public:
   Permit() = default;
-  Permit(Permit&& other) noexcept
-      : breaker_(std::exchange(other.breaker_, nullptr)),
-        ticket_(other.ticket_),
-        judged_(other.judged_) {}
+  Permit(Permit&& other) noexcept = default;
   Permit& operator=(Permit&& other) noexcept;
   ~Permit() { Abandon(); }
 
@@ -62,16 +58,17 @@ class Permit {
 
  private:
   friend class Breaker;
-  Permit(Breaker& breaker, Ticket ticket) : breaker_(&breaker), ticket_(ticket) {}
+  Permit(std::shared_ptr<Breaker> breaker, Ticket ticket)
+      : breaker_(std::move(breaker)), ticket_(ticket) {}
 
   void GiveUp();
 
-  Breaker* breaker_ = nullptr;
+  std::shared_ptr<Breaker> breaker_;
   Ticket ticket_;
   bool judged_ = false;
 };
 
-class Breaker {
+class Breaker : public std::enable_shared_from_this<Breaker> {
  public:
   static std::shared_ptr<Breaker> Create(std::string id, const Policy& policy, uint64_t seed,
                                          MonoTime now, TransitionListener listener = nullptr);
