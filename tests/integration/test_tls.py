@@ -653,6 +653,26 @@ class Upstream(TlsTestCase):
         self.assertEqual(self.client(proxy).get().body, b"hello")
 
 
+class Memory(TlsTestCase):
+    IDLE_KIB = 20  # what docs/tls.md promises for each idle connection
+
+    def test_idle_connections_are_small(self):
+        proxy = self.tls_proxy(self.upstream(HELLO))
+        context = self.authority.client_context()
+
+        def hold(count):
+            for _ in range(count):
+                self.assertEqual(self.tls_client(proxy, context).get().status, 200)
+            return proxy.rss_kib()
+
+        before = hold(100)
+        each = (hold(500) - before) / 500
+        self.assertEqual(proxy.open_connections(), 600)
+        print(f"{each:.1f} KiB for each idle TLS connection", end=" ", flush=True)
+        if not harness.IS_INSTRUMENTED:
+            self.assertLess(each, self.IDLE_KIB)
+
+
 class Drain(TlsTestCase):
     def test_idle_connections_end_orderly(self):
         proxy = self.tls_proxy(self.upstream(HELLO))
