@@ -125,6 +125,14 @@ TEST(ConfigData, ReadsTheUpstreamOption) {
   }
 }
 
+TEST(ConfigData, AnUpstreamOptionWithHttpsIsEncrypted) {
+  const Expected<Config, ConfigErrors> config = Default("https://llm.example");
+  ASSERT_TRUE(config.ok()) << config.error().ToString();
+  EXPECT_EQ(config->upstreams.at(0).endpoints.at(0).ToString(), "llm.example:443");
+  EXPECT_TRUE(config->upstreams.at(0).tls.has_value());
+  EXPECT_FALSE(Default("http://llm.example")->upstreams.at(0).tls.has_value());
+}
+
 TEST(ConfigData, ConnectsFasterToThisMachine) {
   UpstreamConfig upstream;
   const Address here = ParseAddress("127.0.0.1:1", AddressUse::kConnect).value();
