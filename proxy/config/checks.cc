@@ -172,10 +172,6 @@ class Checker {
       const std::string path = fmt::format("listeners[{}]", i);
       CheckUpstreamName(path + ".upstream", listener.upstream);
       if (listener.tls.has_value()) CheckListenerTls(*listener.tls, path + ".tls");
-      if (listener.tls.has_value() && listener.protocol == ListenerProtocol::kHttp2 &&
-          AreRead(path + ".tls", path + ".protocol")) {
-        Report(path + ".protocol", "http2 together with tls is not supported yet");
-      }
       const bool any_port =
           listener.address.kind != Address::Kind::kUnix && listener.address.port == 0;
       if (any_port || read_errors_.HasErrorAt(path + ".address")) continue;

@@ -122,7 +122,7 @@ Type<ListenerConfig> DescribeListener() {
                                         {"http1", ListenerProtocol::kHttp1},
                                         {"http2", ListenerProtocol::kHttp2}}),
            "What clients speak; `auto` is HTTP/1.1, and HTTP/2 for those that begin with its "
-           "preface")
+           "preface or choose it by ALPN")
       .Key("tls", &S::tls, Or("none", DescribeListenerTls()),
            "TLS on the listener; the files are loaded again when they change")
       .Key("forwarded_client_cert", &S::forwarded_client_cert,

@@ -68,7 +68,13 @@ void ServerConnection::CloseNow() {
   if (state_ != State::kClosed) ClientGone();
 }
 
-void ServerConnection::OnSecured() { context_.idle_timeouts->Arm(read_deadline_); }
+void ServerConnection::OnSecured() {
+  if (context_.http2 != nullptr && socket_.secure_session()->protocol() == "h2") {
+    HandOver();
+    return;
+  }
+  context_.idle_timeouts->Arm(read_deadline_);
+}
 
 void ServerConnection::OnReadable() {
   switch (state_) {
@@ -180,15 +186,21 @@ bool ServerConnection::TakePreface() {
     if (!std::exchange(is_head_deadline_, true)) context_.header_timeouts->Arm(read_deadline_);
     return true;
   }
+  HandOver();
+  return true;
+}
+
+void ServerConnection::HandOver() {
   const net::ReadBuffer bytes = std::move(buffer_);
+  std::unique_ptr<net::SecureSession> session = socket_.ReleaseTls();
   Http2Handover handover{.fd = socket_.Release(),
+                         .session = std::move(session),
                          .peer_host = std::move(peer_host_),
                          .received = bytes.view(),
                          .on_closed = std::exchange(on_closed_, nullptr)};
   Http2Acceptor& acceptor = *context_.http2;
   Close(false);
   acceptor.Accept(std::move(handover));
-  return true;
 }
 
 void ServerConnection::ParseHead() {

@@ -85,6 +85,7 @@ class ServerConnection final : public net::SocketHandler,
   // Whether what was received may be the preface of HTTP/2; if it is, the connection is handed
   // over.
   bool TakePreface();
+  void HandOver();
   void BeginExchange(const RequestHead& head, const RequestFraming& framing, size_t head_bytes);
   void EndExchange();
   void Refuse(http::Reason reason, std::string_view detail);

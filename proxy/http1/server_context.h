@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -14,12 +15,14 @@
 #include "proxy/http/server_stream.h"
 #include "proxy/http1/head_parser.h"
 #include "proxy/net/buffer_pool.h"
+#include "proxy/net/secure_session.h"
 
 namespace outrigger::http1 {
 
 // A connection that turned out to speak HTTP/2, on its way to the codec that does.
 struct Http2Handover {
-  int fd = -1;  // owned by the receiver
+  int fd = -1;                                  // owned by the receiver
+  std::unique_ptr<net::SecureSession> session;  // null: the connection is plain
   std::string peer_host;
   std::string_view received;        // bytes that were read already, the preface first
   std::function<void()> on_closed;  // of the connection that takes over

@@ -24,7 +24,8 @@ SessionOptions ToOptions(const ServerContext& context) {
 }  // namespace
 
 ServerConnection::ServerConnection(const ServerContext& context, int fd, std::string peer_host,
-                                   std::function<void()> on_closed)
+                                   std::function<void()> on_closed,
+                                   std::unique_ptr<net::SecureSession> session)
     : context_(context),
       on_closed_(std::move(on_closed)),
       peer_host_(std::move(peer_host)),
@@ -33,7 +34,12 @@ ServerConnection::ServerConnection(const ServerContext& context, int fd, std::st
       guard_(context.listener.loop->Now()),
       read_deadline_([this] { OnReadDeadline(); }),
       write_deadline_([this] { Close(true); }),
-      drain_deadline_([this] { FinishDrain(); }) {}
+      drain_deadline_([this] { FinishDrain(); }) {
+  if (session == nullptr) return;
+  socket_.StartTls(std::move(session), /*is_client=*/false);
+  // For the handshake and the preface together.
+  SetWaits(Waits::kHead);
+}
 
 ServerConnection::~ServerConnection() = default;
 
@@ -370,7 +376,8 @@ void ServerConnection::UpdateWaits() {
 
 void ServerConnection::OnReadDeadline() {
   const Waits waited = std::exchange(waits_, Waits::kNothing);
-  if (state_ == State::kLingering || waited == Waits::kLinger || session_.is_blocked()) {
+  if (state_ == State::kLingering || waited == Waits::kLinger || session_.is_blocked() ||
+      socket_.is_handshaking()) {
     Close(!streams_.empty());
     return;
   }

@@ -44,8 +44,10 @@ class ServerConnection final : public http::DownstreamConnection,
                                private Deferred {
  public:
   // Takes the descriptor. `on_closed` is called once, when the connection has ended.
+  // With `session` the connection is encrypted; its handshake may still have to be made.
   ServerConnection(const ServerContext& context, int fd, std::string peer_host,
-                   std::function<void()> on_closed);
+                   std::function<void()> on_closed,
+                   std::unique_ptr<net::SecureSession> session = nullptr);
   ~ServerConnection() override;
   void Start(std::string_view received);
 
@@ -58,6 +60,8 @@ class ServerConnection final : public http::DownstreamConnection,
   const http1::ServerContext& context() const { return context_.listener; }
   Session& session() { return session_; }
   std::string_view peer_host() const { return peer_host_; }
+  // Null: the connection is plain.
+  const net::SecureSession* secure_session() const { return socket_.secure_session(); }
   bool is_blocked() const { return session_.is_blocked(); }
   void FlushLater() { context().loop->Defer(*this); }
   void FlushNow();

@@ -117,6 +117,11 @@ void ServerStream::Begin() {
   owes_continue_ = request.expects_continue;
   request.protocol = http::Protocol::kHttp2;
   request.peer_address = connection_.peer_host();
+  if (const net::SecureSession* session = connection_.secure_session(); session != nullptr) {
+    request.scheme = "https";
+    request.peer_identity = session->peer_identity();
+    request.peer_certificate = session->forwarded_certificate();
+  }
   request.informational = this;
   is_begun_ = true;
   handler_->Start(*this);

@@ -8,11 +8,21 @@
 namespace outrigger::net {
 
 SecureLayer::SecureLayer(Socket& socket, std::unique_ptr<SecureSession> session)
-    : socket_(socket), session_(std::move(session)) {}
+    : socket_(socket),
+      session_(std::move(session)),
+      state_(session_->is_established() ? State::kOpen : State::kHandshake),
+      is_flushing_(session_->has_unsent()),
+      has_more_(session_->is_established()) {}
 
 SecureLayer::~SecureLayer() = default;
 
 void SecureLayer::Begin() { socket_.loop_.Defer(*this); }
+
+std::unique_ptr<SecureSession> SecureLayer::Release() {
+  state_ = State::kClosed;
+  Unlink();
+  return std::move(session_);
+}
 
 bool SecureLayer::WantsWrite(bool handler_wants) const {
   if (state_ == State::kHandshake) return is_flushing_;

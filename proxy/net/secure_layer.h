@@ -23,8 +23,11 @@ class SecureLayer final : private Deferred {
   SecureLayer(Socket& socket, std::unique_ptr<SecureSession> session);
   ~SecureLayer() override;
 
-  // The handshake of a client begins without an event.
+  // The handshake of a client begins without an event, and so does reading from a session that is
+  // established.
   void Begin();
+  // For another socket of the same descriptor.
+  std::unique_ptr<SecureSession> Release();
   void OnEvent(bool is_readable, bool is_writable, bool has_ended);
   // Reading goes on after a pause.
   void OnResumed();
@@ -57,11 +60,11 @@ class SecureLayer final : private Deferred {
   void UpdateFlushing();
 
   Socket& socket_;
-  const std::unique_ptr<SecureSession> session_;
-  State state_ = State::kHandshake;
+  std::unique_ptr<SecureSession> session_;  // null after Release()
+  State state_;
   bool is_flushing_ = false;  // asks for writability in order to Flush()
   bool send_wants_read_ = false;
-  bool has_more_ = false;  // Receive() left something in the session
+  bool has_more_;  // the session may have something to receive
   bool is_close_sent_ = false;
 };
 

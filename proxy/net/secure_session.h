@@ -24,6 +24,8 @@ class SecureSession {
  public:
   virtual ~SecureSession() = default;
 
+  // The handshake was done, perhaps on another socket of the same descriptor.
+  virtual bool is_established() const = 0;
   // Goes on as far as the descriptor allows. Not to be called again after kDone or kFailed.
   virtual HandshakeStatus Handshake() = 0;
   // The connection is closed by this side while the handshake runs, for example by its deadline.

@@ -52,9 +52,14 @@ Socket::Socket(EventLoop& loop, int fd, SocketHandler& handler)
 Socket::~Socket() { Close(); }
 
 void Socket::StartTls(std::unique_ptr<SecureSession> session, bool is_client) {
+  const bool begins = is_client || session->is_established();
   secure_ = std::make_unique<SecureLayer>(*this, std::move(session));
   Register();
-  if (is_client) secure_->Begin();
+  if (begins) secure_->Begin();
+}
+
+std::unique_ptr<SecureSession> Socket::ReleaseTls() {
+  return secure_ != nullptr ? secure_->Release() : nullptr;
 }
 
 uint32_t Socket::WantedEvents() const {

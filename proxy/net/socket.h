@@ -56,7 +56,8 @@ class Socket final : private Deferred, private Poller::Handler {
   Socket& operator=(const Socket&) = delete;
 
   // Encrypts from here on. `is_client`: this side begins the handshake.
-  // REQUIRES: nothing was received or sent yet; `session` is one of fd().
+  // REQUIRES: nothing was received or sent yet, unless it was through `session`, which is one of
+  // fd().
   void StartTls(std::unique_ptr<SecureSession> session, bool is_client);
   // Null: the connection is not encrypted. Valid as long as this object.
   const SecureSession* secure_session() const { return secure_ ? &secure_->session() : nullptr; }
@@ -83,6 +84,8 @@ class Socket final : private Deferred, private Poller::Handler {
   void Close(bool with_reset = false);
   // Unregisters and gives the descriptor to the caller.
   int Release();
+  // The same for its TLS, before Release(). Null: the connection is plain.
+  std::unique_ptr<SecureSession> ReleaseTls();
   bool is_open() const { return fd_ >= 0; }
   // Sends FIN, after the close_notify of TLS; reading goes on.
   void ShutdownWrite();

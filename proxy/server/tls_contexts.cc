@@ -65,7 +65,9 @@ absl::StatusOr<std::unique_ptr<TlsContexts>> TlsContexts::Load(const config::Con
                                      .key = listener.tls->key,
                                      .ca = listener.tls->client_ca},
                            .client_auth = ToClientAuth(listener.tls->client_auth),
-                           .allowed = ToRules(listener.tls->client_san)});
+                           .allowed = ToRules(listener.tls->client_san),
+                           .offers_http1 = listener.protocol != config::ListenerProtocol::kHttp2,
+                           .offers_http2 = listener.protocol != config::ListenerProtocol::kHttp1});
     contexts->listeners_.back() = context.get();
     const absl::Status added = contexts->Add(kDownstream, listener.name, std::move(context));
     if (!added.ok()) return added;

@@ -127,8 +127,9 @@ struct Worker::ListenerState final : http1::Http2Acceptor {
 
   // http1::Http2Acceptor
   void Accept(http1::Http2Handover handover) override {
-    auto* connection = new http2::ServerConnection(
-        http2_context, handover.fd, std::move(handover.peer_host), std::move(handover.on_closed));
+    auto* connection =
+        new http2::ServerConnection(http2_context, handover.fd, std::move(handover.peer_host),
+                                    std::move(handover.on_closed), std::move(handover.session));
     connections.PushBack(connection->membership);
     connection->Start(handover.received);
   }
@@ -323,7 +324,10 @@ void Worker::OnAccept(ListenerState& listener, int fd, const net::SocketAddress&
     metrics_.Add(process_.standard_metrics.downstream_connections, -1);
   };
   if (listener.protocol == config::ListenerProtocol::kHttp2) {
-    listener.Accept({.fd = fd, .peer_host = peer.HostText(), .on_closed = on_closed});
+    listener.Accept({.fd = fd,
+                     .session = std::move(session),
+                     .peer_host = peer.HostText(),
+                     .on_closed = on_closed});
     return;
   }
   auto* connection =

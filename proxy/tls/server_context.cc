@@ -58,9 +58,9 @@ int ServerContext::SelectProtocol(SSL*, const unsigned char** selected,
                                   unsigned char* selected_size, const unsigned char* offered,
                                   unsigned int offered_size, void* self) {
   static constexpr std::string_view kOurs[] = {"h2", "http/1.1", "http/1.0"};
-  const bool offers_http2 = static_cast<const ServerOptions*>(self)->offers_http2;
+  const auto& options = *static_cast<const ServerOptions*>(self);
   for (std::string_view ours : kOurs) {
-    if (ours == "h2" && !offers_http2) continue;
+    if (!(ours == "h2" ? options.offers_http2 : options.offers_http1)) continue;
     for (unsigned int at = 0; at < offered_size; at += 1U + offered[at]) {
       if (at + 1U + offered[at] > offered_size) break;
       const unsigned char* name = offered + at + 1;

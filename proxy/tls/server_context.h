@@ -24,6 +24,7 @@ struct ServerOptions {
   Files files;  // ca: of the clients
   ClientAuth client_auth = ClientAuth::kNone;
   std::vector<SanRule> allowed;  // empty: whomever the CA vouches for
+  bool offers_http1 = true;
   bool offers_http2 = false;
 };
 

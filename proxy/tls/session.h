@@ -56,6 +56,7 @@ class Session final : public net::SecureSession {
           SessionObserver& observer);
   ~Session() override;
 
+  bool is_established() const override { return is_done_; }
   net::HandshakeStatus Handshake() override;
   void GiveUpHandshake() override;
   net::IoResult Receive(char* data, size_t size) override;

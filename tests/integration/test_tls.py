@@ -192,6 +192,63 @@ class Listener(TlsTestCase):
             self.assertTrue(second.sock.session_reused, version)
 
 
+class Http2(TlsTestCase):
+    def curl(self, proxy, *arguments):
+        port = proxy.address[1]
+        done = subprocess.run(
+            ["curl", "-sS", "-w", " %{http_version}", "--cacert", self.authority.cert,
+             "--resolve", f"localhost:{port}:127.0.0.1", *arguments, f"https://localhost:{port}/"],
+            capture_output=True, timeout=harness.DEADLINE, check=True)
+        return done.stdout.decode()
+
+    def test_alpn_chooses_between_the_protocols_of_the_listener(self):
+        upstream = self.upstream(HELLO)
+        auto = self.tls_proxy(upstream)
+        self.assertEqual(self.curl(auto, "--http2"), "hello 2")
+        self.assertEqual(self.curl(auto, "--http1.1"), "hello 1.1")
+        self.assertEqual(self.curl(self.tls_proxy(upstream, listener={"protocol": "http1"}), "--http2"),
+                         "hello 1.1")
+        only = self.tls_proxy(upstream, listener={"protocol": "http2"})
+        self.assertEqual(self.curl(only, "--http2"), "hello 2")
+        self.assert_refused(only, self.authority.client_context(protocols=["http/1.1"]))
+        self.assertEqual({m.get("x-forwarded-proto") for m in upstream.requests}, {"https"})
+
+    def test_an_http2_listener_with_tls_never_answers_in_plain(self):
+        proxy = self.tls_proxy(self.upstream(HELLO), listener={"protocol": "http2"})
+        client = self.client(proxy)
+        client.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(3) + b"\x04" + bytes(5))
+        data, _ = client.read_to_end()
+        self.assertFalse(data.startswith(b"\0\0"), data)  # a frame
+        proxy.wait_metric("downstream_connections", 0)
+
+    def test_a_stalled_handshake_of_an_http2_listener_ends(self):
+        proxy = self.tls_proxy(self.upstream(HELLO), listener={
+            "protocol": "http2", "limits": {"header_timeout": "300ms", "idle_timeout": "1h"}})
+        client = self.client(proxy)
+        client.send(b"\x16\x03\x01")
+        client.read_to_end()
+        self.wait_handshakes(proxy, 1, "given_up")
+
+    def test_the_certificate_counts_for_every_stream(self):
+        upstream = self.upstream(HELLO)
+        pair = self.authority.issue("web", ClientCertificates.WEB)
+        proxy = self.tls_proxy(upstream, tls={"client_ca": self.authority.cert, "client_auth": "require"},
+                               listener={"forwarded_client_cert": "set"})
+        self.assertEqual(self.curl(proxy, "--http2", "--cert", pair.cert, "--key", pair.key), "hello 2")
+        self.assertIn("URI=spiffe://example.org/ns/prod/sa/web",
+                      upstream.requests[0].get("x-forwarded-client-cert"))
+        self.assertEqual(proxy.wait_events("request")[0]["tenant"], "spiffe://example.org/ns/prod/sa/web")
+
+    def test_large_bodies_pass_over_http2(self):
+        echo = answering(lambda message: response(message.body))
+        proxy = self.tls_proxy(self.upstream(echo))
+        path = os.path.join(self.folder, "body")
+        with open(path, "wb") as file:
+            file.write(b"x" * (3 << 20))
+        answer = self.curl(proxy, "--http2", "--data-binary", "@" + path)
+        self.assertEqual((len(answer), answer[-2:]), ((3 << 20) + 2, " 2"))
+
+
 class StrangeClients(TlsTestCase):
     def test_a_plain_request_on_a_tls_port_is_told_so(self):
         proxy = self.tls_proxy(self.upstream(HELLO))

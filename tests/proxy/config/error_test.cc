@@ -121,8 +121,6 @@ TEST(ConfigErrors, RefuseKeysAndValuesOfLaterVersions) {
   ExpectErrors({
       {"readiness: {flip_on: [breaker, progress]}",
        "f:1:32: readiness.flip_on[1]: not supported yet: 'progress'; use breaker"},
-      {"listeners: [{protocol: http2, tls: {cert: /a, key: /b}}]",
-       "f:1:24: listeners[0].protocol: http2 together with tls is not supported yet"},
       {"upstreams: [{protocol: http2, tls: {}}]",
        "f:1:24: upstreams[0].protocol: http2 together with tls is not supported yet"},
       {"upstreams: [{protocol: http2, health: {path: /h}}]",
