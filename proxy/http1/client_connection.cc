@@ -71,6 +71,7 @@ bool ClientConnection::SendHead(const http::RequestHeadToSend& head) {
   StartExchange(head.method);
   const BodyFraming framing = FramingOf(head);
   request_kind_ = framing.kind;
+  request_left_ = framing.length;
   const RequestLine line{head.method_name, head.target, {}};
   HeadOptions options;
   options.skipped = head.skipped;
@@ -91,7 +92,12 @@ bool ClientConnection::SendHead(const http::RequestHeadToSend& head) {
 
 bool ClientConnection::SendData(std::string_view data) {
   if (data.empty()) return !is_broken_;
-  if (request_kind_ != BodyKind::kChunked) return Send(data);
+  if (request_kind_ != BodyKind::kChunked) {
+    // The service has all it was promised and may answer before the client says that this was all.
+    request_left_ -= std::min<uint64_t>(request_left_, data.size());
+    is_request_complete_ = is_request_complete_ || request_left_ == 0;
+    return Send(data);
+  }
   char* at = output_.Reserve(kMaxChunkHeaderBytes);
   ByteSink sink{at, at + kMaxChunkHeaderBytes};
   (void)WriteChunkHeader(sink, data.size());  // the room is there

@@ -112,6 +112,7 @@ class ClientConnection final : public http::ClientStream,
   IdleOwner* idle_owner_ = nullptr;
 
   BodyKind request_kind_ = BodyKind::kNone;
+  uint64_t request_left_ = 0;  // of a request of known length
   HeadProgress progress_;
   ResponseFraming framing_;
   ChunkedDecoder decoder_;
