@@ -5,48 +5,37 @@
 //   hash.Update(second);
 //   Sha256::Value value = hash.Finish();
 //
-// The OpenSSL context behind it comes from a per-thread list and goes back there, because making
-// one costs more than hashing a short request. A hash may be destroyed, moved and finished on
-// another thread than the one that made it, but is used by one at a time. OpenSSL can only fail
-// here for want of memory, which ends the process.
+// A plain value: a copy goes on from where the original stands, so that what many hashes begin with
+// is hashed once. Nothing is allocated and nothing can fail.
+//
+// It stands on OpenSSL's older interface, which 3.0 calls deprecated but keeps. The newer one wraps
+// the same code in contexts of its own on the heap, whose handling costs more than to hash a short
+// request (0.3 us of three short hashes).
 
 #pragma once
+
+#include <openssl/sha.h>
 
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <string_view>
-
-struct evp_md_ctx_st;
 
 namespace outrigger::idempotency {
 
 class Sha256 {
  public:
-  static constexpr size_t kBytes = 32;
+  static constexpr size_t kBytes = SHA256_DIGEST_LENGTH;
   using Value = std::array<uint8_t, kBytes>;
 
   Sha256();
-  Sha256(Sha256&&) noexcept = default;
-  Sha256& operator=(Sha256&&) noexcept = default;
-
-  // A hash that goes on from where `other` stands; `other` is only read, so that several threads
-  // may do this at once.
-  static Sha256 From(const Sha256& other);
 
   void Update(std::string_view bytes);
   // REQUIRES: not called before.
   Value Finish();
 
  private:
-  struct GiveBack {
-    void operator()(evp_md_ctx_st* context) const;
-  };
-  struct NoInit {};
-  explicit Sha256(NoInit);
-
-  std::unique_ptr<evp_md_ctx_st, GiveBack> context_;
+  SHA256_CTX context_;
 };
 
 // `value` as eight bytes, least significant first: the length prefix of everything hashed here.

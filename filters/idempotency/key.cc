@@ -57,7 +57,7 @@ ParsedKey ParseQuoted(std::string_view value, Arena& arena) {
 ParsedKey ParseKeyValue(std::string_view value, Arena& arena) {
   value = http::TrimOws(value);
   if (!value.empty() && value.front() == '"') return ParseQuoted(value, arena);
-  if (value.find_first_of("\",") != std::string_view::npos) {
+  if (std::any_of(value.begin(), value.end(), [](char c) { return c == '"' || c == ','; })) {
     return Invalid("the idempotency key has a comma or a quote but is not a quoted string");
   }
   return Checked(value);

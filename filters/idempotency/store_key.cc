@@ -78,13 +78,13 @@ StoreKeyMaker StoreKeyMaker::WithRandomSecret() {
 }
 
 StoreKey StoreKeyMaker::Make(std::string_view tenant, std::string_view key) const {
-  Sha256 inner = Sha256::From(inner_);
+  Sha256 inner = inner_;
   inner.Update(View(LittleEndian(tenant.size())));
   inner.Update(tenant);
   inner.Update(View(LittleEndian(key.size())));
   inner.Update(key);
   const Sha256::Value inner_value = inner.Finish();
-  Sha256 outer = Sha256::From(outer_);
+  Sha256 outer = outer_;
   outer.Update(AsText(inner_value));
   return StoreKey{outer.Finish()};
 }
