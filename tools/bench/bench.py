@@ -88,6 +88,7 @@ def find_programs(options):
         *(os.path.join(folder, n) for n in names),
         malloc_count=malloc_count if os.path.exists(malloc_count) else "",
         haproxy=peers.find_program("haproxy"), nginx=peers.find_program("nginx"),
+        nghttpx=peers.find_program("nghttpx"), h2load=peers.find_program("h2load"),
         outrigger=find_outrigger(options.outrigger))
 
 
@@ -109,6 +110,8 @@ def versions(programs, names):
         found["haproxy"] = machine.first_line_of([programs.haproxy, "-v"])
     if "nginx" in names:
         found["nginx"] = machine.first_line_of([programs.nginx, "-v"])
+    if "nghttpx" in names:
+        found["nghttpx"] = machine.first_line_of([programs.nghttpx, "--version"])
     if any(name.startswith("outrigger") for name in names):
         found["outrigger"] = machine.first_line_of([programs.outrigger, "version"])
     return found
@@ -128,7 +131,8 @@ class Bench:
         self.settings = peers.Settings(
             programs, folder, self.upstream_port, max_connections=min(files, 40_000) // 2 - 500,
             by_authorization=bool(options.authorization))
-        self.loader = Loader(programs.load, self.cpus["load"], options.rate, options.authorization)
+        self.loader = Loader(programs.load, self.cpus["load"], options.rate, options.authorization,
+                             programs.h2load)
 
     def run_counts(self, names):
         """Returns (checks, problems)."""

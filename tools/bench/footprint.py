@@ -1,6 +1,8 @@
 """Memory and start-up of each proxy, on fresh instances."""
 
 import json
+import os
+import sys
 import time
 
 import http_probe
@@ -23,7 +25,35 @@ def measure_memory(processes, loader, settings, name, cpu):
     many, many_kib = _hold(processes, loader, peer, MANY - FEW)
     for process in (many, few, peer.process):
         processes.stop(process)
-    return {"idle_mib": idle_kib / 1024, "connection_kib": (many_kib - few_kib) / (MANY - FEW)}
+    return {"idle_mib": idle_kib / 1024, "connection_kib": (many_kib - few_kib) / (MANY - FEW),
+            "http2_kib": _measure_http2(processes, loader, settings, name, cpu)}
+
+
+def _measure_http2(processes, loader, settings, name, cpu):
+    """The same for HTTP/2: between 100 and 1,100 connections."""
+    peer = make(name, settings)
+    if not peer.http2_port:
+        return None
+    peer.start(processes, cpu)
+    few, few_kib = _hold_http2(processes, loader, peer, 100)
+    many, many_kib = _hold_http2(processes, loader, peer, FEW)
+    for process in (many, few, peer.process):
+        processes.stop(process)
+    return (many_kib - few_kib) / FEW
+
+
+def _hold_http2(processes, loader, peer, count):
+    program = os.path.join(os.path.dirname(os.path.abspath(__file__)), "http2_hold.py")
+    process = processes.start(f"http2-idle-{count}", [sys.executable, "-B", program, peer.http2_port, count],
+                              loader.cpu)
+
+    def is_holding():
+        with open(process.log_path) as file:
+            return file.readline() == f"held {count}\n"
+
+    wait_for(process, "holding its connections", is_holding, seconds=30)
+    time.sleep(0.2)
+    return process, peer.process.rss_kib()
 
 
 def _hold(processes, loader, peer, count):

@@ -16,13 +16,15 @@ from processes import ProcessFailed, wait_for
 
 # What `--peers` accepts, in the order of the tables. "direct" has no proxy at all: it gives the part
 # of every delay that is not the proxy's.
-NAMES = ("relay", "haproxy", "haproxy-guarded", "nginx", "outrigger-plain", "outrigger")
+NAMES = ("relay", "haproxy", "haproxy-guarded", "nginx", "nghttpx", "outrigger-plain",
+         "outrigger")
 TITLES = {
     "direct": "no proxy",
     "relay": "TCP relay",
     "haproxy": "haproxy",
     "haproxy-guarded": "haproxy, guards",
     "nginx": "nginx",
+    "nghttpx": "nghttpx",
     "outrigger-plain": "outrigger, no filters",
     "outrigger": "outrigger, five filters",
 }
@@ -36,6 +38,8 @@ class Programs:
     malloc_count: str
     haproxy: str
     nginx: str
+    nghttpx: str
+    h2load: str
     outrigger: str = ""
 
 
@@ -57,6 +61,7 @@ class Peer:
     argv: list = field(default_factory=list)
     ready_port: int = 0  # of an admin listener with /readyz
     tls_port: int = 0  # 0: it has none
+    http2_port: int = 0  # by prior knowledge; 0: it has none
     process: object = None
 
     @property
@@ -81,6 +86,7 @@ def make(name, settings):
     """A peer that is configured and not started. Each call takes ports of its own."""
     peer = Peer(name, machine.free_port())
     {"relay": _relay, "haproxy": _haproxy, "haproxy-guarded": _haproxy, "nginx": _nginx,
+     "nghttpx": _nghttpx,
      "outrigger-plain": _outrigger, "outrigger": _outrigger}[name](peer, settings)
     return peer
 
@@ -90,6 +96,7 @@ def missing(names, programs):
     needs = {"haproxy": ("haproxy", programs.haproxy, "apt install haproxy"),
              "haproxy-guarded": ("haproxy", programs.haproxy, "apt install haproxy"),
              "nginx": ("nginx", programs.nginx, "apt install nginx-light"),
+             "nghttpx": ("nghttpx", programs.nghttpx, "apt install nghttp2-proxy"),
              "outrigger-plain": ("outrigger", programs.outrigger, "build it, or --outrigger PATH"),
              "outrigger": ("outrigger", programs.outrigger, "build it, or --outrigger PATH")}
     return [f"{name}: {needs[name][0]} not found ({needs[name][2]}, or leave it out with --peers)"
@@ -130,13 +137,15 @@ def _relay(peer, settings):
 
 def _haproxy(peer, settings):
     peer.tls_port = machine.free_port() if settings.certificate else 0
+    peer.http2_port = machine.free_port()
     config = haproxy_config(peer.port, settings, is_guarded=peer.name == "haproxy-guarded",
-                            exporter_port=machine.free_port(), tls_port=peer.tls_port)
+                            exporter_port=machine.free_port(), tls_port=peer.tls_port,
+                            http2_port=peer.http2_port)
     peer.argv = [settings.programs.haproxy, "-db", "-q", "-f",
                  _write(settings, peer, "cfg", config)]
 
 
-def haproxy_config(port, settings, is_guarded, exporter_port, tls_port=0):
+def haproxy_config(port, settings, is_guarded, exporter_port, tls_port=0, http2_port=0):
     """The lines of a haproxy.cfg (its indentation means nothing to haproxy)."""
     tracked, key_type = ("req.hdr(authorization)", "string len 64") if settings.by_authorization \
         else ("src", "ip")
@@ -148,6 +157,8 @@ def haproxy_config(port, settings, is_guarded, exporter_port, tls_port=0):
     frontend = ["frontend inbound", f"bind 127.0.0.1:{port}"]
     if tls_port:
         frontend.append(f"bind 127.0.0.1:{tls_port} ssl crt {settings.certificate}")
+    if http2_port:
+        frontend.append(f"bind 127.0.0.1:{http2_port} proto h2")
     backend = []
     exporter = []
     if is_guarded:
@@ -214,7 +225,18 @@ def _nginx(peer, settings):
                  _write(settings, peer, "conf", config)]
 
 
+def _nghttpx(peer, settings):
+    # One port takes HTTP/1.1 and HTTP/2.
+    peer.http2_port = peer.port
+    peer.argv = [settings.programs.nghttpx, "--workers=1", "--accesslog-file=/dev/null",
+                 "--errorlog-file=/dev/stderr", "--log-level=WARN", "--conf=/dev/null",
+                 f"--frontend=127.0.0.1,{peer.port};no-tls",
+                 f"--backend=127.0.0.1,{settings.upstream_port}",
+                 "--backend-connections-per-host=1024", "--no-via", "--frontend-http2-max-concurrent-streams=128"]
+
+
 def _outrigger(peer, settings):
+    peer.http2_port = peer.port
     peer.ready_port = machine.free_port()
     peer.tls_port = machine.free_port() if settings.certificate else 0
     config = outrigger_config(peer.port, peer.ready_port, settings,

@@ -121,10 +121,12 @@ def _footprint(run):
         rows.append([
             TITLES[name], number(memory.get("idle_mib"), 1), number(per_connection),
             number(per_connection and per_connection * 1000 / 1024),
+            number(memory.get("http2_kib"), 1),
             number(figures.median(start.get("accept_ms", [])), 1),
             number(figures.median(start.get("ready_ms", [])), 1),
         ])
     header = ["", "RSS idle, MiB", "per idle connection, KiB", "per 1,000, MiB",
+              "per idle HTTP/2 connection, KiB",
               "exec to first accept, ms", "exec to /readyz, ms"]
     return "### Memory and start\n\n" + table(header, rows)
 

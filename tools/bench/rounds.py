@@ -29,9 +29,11 @@ def run_rounds(loader, peers, direct, rounds, seconds, warm_seconds, workloads=W
         label = "warm-up round" if number == 0 else f"round {number} of {rounds}"
         progress(f"{label} (other load: {other_load[-1]:.2f} CPUs)")
         for workload in workloads:
-            runs = [*peers, direct] if workload.kind != "closed" else list(peers)
+            runs = [*peers, direct] if workload.kind in ("open", "sse") else list(peers)
             if workload.has_tls:
                 runs = [peer for peer in runs if peer.tls_port]
+            if workload.kind == "h2load":
+                runs = [peer for peer in runs if peer.http2_port and loader.h2load]
             if not runs:
                 continue
             turn = number % len(runs)

@@ -36,6 +36,8 @@ RATIOS = (
     ("keyed", "keyed POST, answer recorded", "haproxy-guarded", 0.75),
     ("body64k", "64 KiB answer", "haproxy", 1.0),
     ("tls", "TLS 1.3 keep-alive GET", "haproxy", 1.0),
+    ("http2", "HTTP/2 GET", "nghttpx", 0.8),
+    ("http2", "HTTP/2 GET", "haproxy", 0.6),
     ("sse", "SSE event", "haproxy", 1.0),
 )
 
@@ -54,6 +56,10 @@ def evaluate(samples, memory, start):
     targets += [
         Target("idle RSS", 8.0, "MiB", own_memory.get("idle_mib")),
         Target("RSS per idle connection", 1.5, "KiB", own_memory.get("connection_kib")),
+        Target("RSS per idle HTTP/2 connection", 20.0, "KiB", own_memory.get("http2_kib")),
+        Target("RSS per idle HTTP/2 connection (limit: nghttpx's)",
+               memory.get("nghttpx", {}).get("http2_kib") or 0, "KiB",
+               own_memory.get("http2_kib") if "nghttpx" in memory else None),
         Target("ready after exec", 30.0, "ms", figures.median(own_start.get("ready_ms", []))),
     ]
     return targets

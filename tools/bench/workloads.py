@@ -4,9 +4,14 @@ import json
 import subprocess
 from dataclasses import dataclass
 
+import h2load
 from processes import ProcessFailed, pinned
 
 CONNECTIONS = 32
+HTTP2_CONNECTIONS = 4
+HTTP2_STREAMS = 32
+# Enough of them for one second of the fastest.
+HTTP2_REQUESTS_A_SECOND = 60_000
 SSE_STREAMS = 200
 SSE_INTERVAL_US = 20_000
 POST = ("--method", "POST", "--body-bytes", "1024")
@@ -16,7 +21,7 @@ POST = ("--method", "POST", "--body-bytes", "1024")
 class Workload:
     name: str
     title: str
-    kind: str  # closed | open | sse
+    kind: str  # closed | open | sse | h2load
     arguments: tuple = ()
     unit: str = "request"
     has_tls: bool = False
@@ -28,6 +33,7 @@ WORKLOADS = (
     Workload("keyed", "POST 1 KiB, unique Idempotency-Key", "closed", (*POST, "--key-unique")),
     Workload("body64k", "GET, 64 KiB answer", "closed", ("--path", "/64k")),
     Workload("tls", "TLS 1.3 keep-alive GET", "closed", ("--tls", "1"), has_tls=True),
+    Workload("http2", f"HTTP/2 GET, {HTTP2_CONNECTIONS} connections × {HTTP2_STREAMS} streams", "h2load"),
     Workload("sse", f"SSE, {SSE_STREAMS} streams", "sse", unit="event"),
     Workload("latency", "GET at a fixed rate", "open"),
 )
@@ -35,10 +41,11 @@ BY_NAME = {workload.name: workload for workload in WORKLOADS}
 
 
 class Loader:
-    """Runs bench-load and reads its line of JSON."""
+    """Runs bench-load and reads its line of JSON; for HTTP/2 it runs h2load."""
 
-    def __init__(self, program, cpu, rate, authorization=""):
+    def __init__(self, program, cpu, rate, authorization="", h2load_program=""):
         self.program = program
+        self.h2load = h2load_program
         self.cpu = cpu
         self.rate = rate
         self.authorization = authorization
@@ -74,6 +81,9 @@ class Loader:
 
     def measure(self, workload, peer, seconds):
         """One timed run. Adds `cpu_us`, the CPU time of the proxy per request or event."""
+        if workload.kind == "h2load":
+            count = int(seconds * HTTP2_REQUESTS_A_SECOND)
+            return h2load.run(self.h2load, self.cpu, peer, count, HTTP2_CONNECTIONS, HTTP2_STREAMS)
         pids = ",".join(str(pid) for pid in peer.pids())
         arguments = ["--account-pids", pids] if pids else []
         if workload.kind == "sse":
