@@ -1,5 +1,6 @@
 #include "proxy/base/pooled.h"
 
+#include <algorithm>
 #include <atomic>
 #include <new>
 
@@ -24,14 +25,19 @@ using pooled_internal::FreeList;
 using pooled_internal::kClasses;
 using pooled_internal::kStep;
 
-// Of each class, per thread: enough for a burst, bounded so that a burst's memory goes back.
-constexpr unsigned kMaxKept = 256;
+// Of each class, per thread: enough for a few hundred requests at a time, each of which holds
+// several of the small ones; bounded so that a burst's memory goes back.
+unsigned MaxKept(size_t size_class) {
+  constexpr size_t kMaxKeptBytes = 256 * 1024;
+  const size_t size = (size_class + 1) * kStep;
+  return static_cast<unsigned>(std::clamp<size_t>(kMaxKeptBytes / size, 256, 1024));
+}
 
 constinit thread_local bool has_owner = false;
 
 struct FreeListsOwner {
   FreeListsOwner() {
-    for (FreeList& list : free_lists) list.room = kMaxKept;
+    for (size_t i = 0; i < kClasses; ++i) free_lists[i].room = MaxKept(i);
   }
   ~FreeListsOwner() {
     for (FreeList& list : free_lists) {

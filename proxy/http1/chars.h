@@ -21,7 +21,8 @@ inline constexpr uint8_t kTargetChar = 2;  // visible ASCII but '#'
 inline constexpr uint8_t kHostChar = 4;    // reg-name of RFC 3986, 3.2.2, without escapes
 inline constexpr uint8_t kDigitChar = 8;
 inline constexpr uint8_t kHexChar = 16;
-inline constexpr uint8_t kValueChar = 32;  // visible, space, tab and obs-text
+inline constexpr uint8_t kValueChar = 32;       // visible, space, tab and obs-text
+inline constexpr uint8_t kLowerTokenChar = 64;  // tchar but capital letters: names in HTTP/2
 
 inline constexpr std::array<uint8_t, 256> kCharClass = [] {
   std::array<uint8_t, 256> table{};
@@ -29,11 +30,14 @@ inline constexpr std::array<uint8_t, 256> kCharClass = [] {
     for (char c : chars) table[static_cast<unsigned char>(c)] |= bit;
   };
   constexpr std::string_view kAlpha = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
+  constexpr std::string_view kLower = kAlpha.substr(0, 26);
   constexpr std::string_view kDigits = "0123456789";
   mark(kAlpha, kTokenChar | kHostChar);
   mark(kDigits, kTokenChar | kHostChar | kDigitChar | kHexChar);
   mark("abcdefABCDEF", kHexChar);
-  mark("!#$%&'*+-.^_`|~", kTokenChar);
+  mark("!#$%&'*+-.^_`|~", kTokenChar | kLowerTokenChar);
+  mark(kLower, kLowerTokenChar);
+  mark(kDigits, kLowerTokenChar);
   mark("-._~!$&'()*+,;=", kHostChar);
   for (size_t c = 0x21; c <= 0x7E; ++c) table[c] |= kTargetChar | kValueChar;
   table['#'] &= static_cast<uint8_t>(~kTargetChar);

@@ -20,12 +20,18 @@ constexpr HeaderIdSet kNeverForwarded(HeaderId::kConnection, HeaderId::kKeepAliv
                                       HeaderId::kContentLength);
 
 bool IsSafe(const HeaderField& field) {
-  return http1::IsToken(field.name) && http1::IsFieldValue(field.value) &&
+  // Names that are known in full are tokens.
+  const bool is_known = field.id != HeaderId::kOther && field.id != HeaderId::kXOutrigger;
+  return (is_known || http1::IsToken(field.name)) && http1::IsFieldValue(field.value) &&
          http::TrimOws(field.value).size() == field.value.size();
 }
 
 uint8_t* Bytes(std::string_view text) {
   return reinterpret_cast<uint8_t*>(const_cast<char*>(text.data()));
+}
+
+std::string_view Text(const uint8_t* bytes, size_t size) {
+  return {reinterpret_cast<const char*>(bytes), size};
 }
 
 }  // namespace
@@ -54,6 +60,15 @@ bool FieldBlock::AddFields(const http::HeaderList& headers, HeaderIdSet skipped)
     Add(field.name, field.value);
   }
   return true;
+}
+
+void FieldBlock::MarkVarying(FieldRepetition& repetition) {
+  for (nghttp2_nv& field : fields_) {
+    if (!repetition.IsRepeated(Text(field.name, field.namelen),
+                               Text(field.value, field.valuelen))) {
+      field.flags |= NGHTTP2_NV_FLAG_NO_INDEX;
+    }
+  }
 }
 
 bool FieldBlock::AddTrailers(const http::HeaderList& trailers) {

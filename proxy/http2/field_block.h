@@ -20,6 +20,7 @@
 
 #include "proxy/base/pooled.h"
 #include "proxy/http/headers.h"
+#include "proxy/http2/field_repetition.h"
 
 namespace outrigger::http2 {
 
@@ -34,6 +35,9 @@ class FieldBlock {
   // `skipped`: further ids that are left out.
   [[nodiscard]] bool AddFields(const http::HeaderList& headers, http::HeaderIdSet skipped = {});
   [[nodiscard]] bool AddTrailers(const http::HeaderList& trailers);
+
+  // Keeps what is not said again out of the peer's table; before the block is submitted.
+  void MarkVarying(FieldRepetition& repetition);
 
   const nghttp2_nv* data() const { return fields_.data(); }
   size_t size() const { return fields_.size(); }

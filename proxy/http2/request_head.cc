@@ -43,10 +43,6 @@ bool IsConnectionSpecific(HeaderId id) {
   }
 }
 
-bool HasCapital(std::string_view text) {
-  return std::any_of(text.begin(), text.end(), [](char c) { return c >= 'A' && c <= 'Z'; });
-}
-
 // RFC 9113, 8.2.3: crumbs are one field outside of HTTP/2.
 void JoinCookies(Request& request) {
   if (!request.headers.repeated_ids().Contains(HeaderId::kCookie)) return;
@@ -73,14 +69,15 @@ void JoinCookies(Request& request) {
 bool RequestHeadReader::Add(std::string_view name, std::string_view value, Request& request) {
   bytes_ += name.size() + value.size() + kFieldOverhead;
   // As in HTTP/1, where the authority is a field and the crumbs of a cookie are one.
-  const bool counts = name.starts_with(':') ? name == ":authority" : name != "cookie";
+  const bool is_pseudo = name.starts_with(':');
+  const bool counts = is_pseudo ? name == ":authority" : name != "cookie";
   if (counts) ++fields_;
   if (bytes_ > limits_.max_head_bytes || fields_ > limits_.max_fields) is_too_large_ = true;
   if (is_too_large_) return bytes_ <= kAbsurdFactor * limits_.max_head_bytes;
   if (!problem_.empty()) return true;
   if (!http1::IsFieldValue(value)) {
     Malformed("control character in a field");
-  } else if (name.starts_with(':')) {
+  } else if (is_pseudo) {
     AddPseudo(name, value, request);
   } else {
     AddField(name, value, request);
@@ -116,8 +113,10 @@ void RequestHeadReader::AddPseudo(std::string_view name, std::string_view value,
 void RequestHeadReader::AddField(std::string_view name, std::string_view value, Request& request) {
   has_regular_ = true;
   const HeaderId id = http::ClassifyHeader(name);
-  if (!http1::IsToken(name)) return Malformed("field name is not a token");
-  if (HasCapital(name)) return Malformed("capital letter in a field name");
+  if (name.empty() || !http1::AllAre(name, http1::kLowerTokenChar)) {
+    return Malformed(http1::IsToken(name) ? "capital letter in a field name"
+                                          : "field name is not a token");
+  }
   if (IsConnectionSpecific(id)) return Malformed("connection-specific field");
   if (id == HeaderId::kTe && !http::EqualsIgnoreCase(value, "trailers")) {
     return Malformed("TE is not trailers");

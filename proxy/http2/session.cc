@@ -199,7 +199,8 @@ bool Session::Pump() {
   return !is_broken_;
 }
 
-bool Session::SubmitResponse(int32_t stream_id, const FieldBlock& fields, OutgoingBody* body) {
+bool Session::SubmitResponse(int32_t stream_id, FieldBlock& fields, OutgoingBody* body) {
+  fields.MarkVarying(repetition_);
   if (body == nullptr) {
     return nghttp2_submit_response(session_, stream_id, fields.data(), fields.size(), nullptr) == 0;
   }
@@ -207,7 +208,8 @@ bool Session::SubmitResponse(int32_t stream_id, const FieldBlock& fields, Outgoi
   return nghttp2_submit_response(session_, stream_id, fields.data(), fields.size(), &provider) == 0;
 }
 
-int32_t Session::SubmitRequest(const FieldBlock& fields, OutgoingBody* body, void* data) {
+int32_t Session::SubmitRequest(FieldBlock& fields, OutgoingBody* body, void* data) {
+  fields.MarkVarying(repetition_);
   if (body == nullptr) {
     return nghttp2_submit_request(session_, nullptr, fields.data(), fields.size(), nullptr, data);
   }

@@ -101,9 +101,9 @@ class Session {
 
   // These submit frames for the next Pump(). False: the stream is gone, or memory is.
   // `body` null: the head ends the stream.
-  bool SubmitResponse(int32_t stream_id, const FieldBlock& fields, OutgoingBody* body);
+  bool SubmitResponse(int32_t stream_id, FieldBlock& fields, OutgoingBody* body);
   // The new stream's id, or a negative error; `data` is its stream data.
-  int32_t SubmitRequest(const FieldBlock& fields, OutgoingBody* body, void* data);
+  int32_t SubmitRequest(FieldBlock& fields, OutgoingBody* body, void* data);
   bool SubmitInformational(int32_t stream_id, const FieldBlock& fields);
   void Resume(int32_t stream_id) { nghttp2_session_resume_data(session_, stream_id); }
   void Reset(int32_t stream_id, uint32_t error_code);
@@ -126,6 +126,7 @@ class Session {
   SessionMemory memory_;
   Delegate& delegate_;
   FrameScanner scanner_;
+  FieldRepetition repetition_;
   nghttp2_session* session_ = nullptr;
   int error_ = 0;
   bool is_broken_ = false;

@@ -498,25 +498,26 @@ class Windows(Http2Test):
         room, connection_room, sent = 65535, 65535, 0
         client.frame(frames.PingFrame(0))
 
-        def take_updates(until):
+        def take_frame():
             nonlocal room, connection_room
-            while not until():
-                frame = client.next()
-                if isinstance(frame, frames.WindowUpdateFrame):
-                    if frame.stream_id == 0:
-                        connection_room += frame.window_increment
-                    else:
-                        room += frame.window_increment
+            frame = client.next()
+            if isinstance(frame, frames.WindowUpdateFrame):
+                if frame.stream_id == 0:
+                    connection_room += frame.window_increment
+                else:
+                    room += frame.window_increment
 
-        take_updates(lambda: connection_room >= 1 << 20)
+        while connection_room < 1 << 20:
+            take_frame()
         total = 12 << 20
         is_stalled = False
         while sent < total:
-            if room == 0 and not is_stalled and not client.has_data(0.5):
-                is_stalled = True
-                self.assertLess(sent, 10 << 20)
-                may_read.set()
-            take_updates(lambda: room > 0)
+            while room == 0:
+                if not is_stalled and not client.has_data(0.5):
+                    is_stalled = True
+                    self.assertLess(sent, 10 << 20)
+                    may_read.set()
+                take_frame()
             piece = min(room, 16384, total - sent)
             client.data(1, b"x" * piece, end=sent + piece == total)
             sent += piece

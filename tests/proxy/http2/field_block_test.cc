@@ -37,6 +37,28 @@ TEST(FieldBlock, LeavesOutWhatEndsAtThisHopAndSaysTheLengthAnew) {
       testing::ElementsAre(":status: 206", "content-length: 12345678901234567890", "ETag: \"e\""));
 }
 
+TEST(FieldBlock, KeepsWhatIsNotSaidAgainOutOfThePeersTable) {
+  FieldRepetition repetition;
+  const auto indexed = [&](const std::string& id) {
+    http::HeaderList headers;
+    headers.Add("content-type", "application/json");
+    headers.Add("x-request-id", id);
+    FieldBlock block;
+    EXPECT_TRUE(block.AddFields(headers));
+    block.MarkVarying(repetition);
+    std::vector<bool> is_indexed;
+    for (size_t i = 0; i < block.size(); ++i) {
+      is_indexed.push_back((block.data()[i].flags & NGHTTP2_NV_FLAG_NO_INDEX) == 0);
+    }
+    return is_indexed;
+  };
+  EXPECT_THAT(indexed("0001"), testing::ElementsAre(false, false));
+  EXPECT_THAT(indexed("0002"), testing::ElementsAre(true, false));
+  EXPECT_THAT(indexed("6b1e2f0c9d8a-0003"), testing::ElementsAre(true, false));
+  EXPECT_THAT(indexed("6b1e2f0c9d8a-0004"), testing::ElementsAre(true, false));
+  EXPECT_THAT(indexed("6b1e2f0c9d8a-0004"), testing::ElementsAre(true, true));
+}
+
 TEST(FieldBlock, RefusesWhatCouldPassForAnotherField) {
   for (const auto& [name, value] :
        std::vector<std::pair<std::string, std::string>>{{"x", "a\r\nb: c"},
