@@ -18,6 +18,8 @@ if(OUTRIGGER_STATIC)
   include(OutriggerStatic)
   outrigger_prefer_archives()
 endif()
+# Of the module that is loaded when it is configured; always shared.
+pkg_check_modules(GRPC REQUIRED IMPORTED_TARGET grpc++)
 if(OUTRIGGER_TESTS)
   find_package(GTest REQUIRED)
 endif()

@@ -235,7 +235,9 @@ void Server::Core::ArmObserve() {
 
 void Server::Core::OnObserve(evutil_socket_t, short, void* self) {
   auto& core = *static_cast<Core*>(self);
-  core.health_.Observe(PreciseNow());
+  const MonoTime now = PreciseNow();
+  core.health_.Observe(now);
+  if (core.options_.on_observe) core.options_.on_observe(now);
   core.ArmObserve();
 }
 

@@ -42,6 +42,9 @@ class Server {
     Connection::Limits limits;
     // On the admin thread, after an app check changed its mind; for the log.
     AppChecker::OnChange on_app_change;
+    // On the admin thread, several times a second, once the health state was observed; for those
+    // who pass it on.
+    std::function<void(MonoTime now)> on_observe;
   };
 
   // `address`: IPv4:port or [IPv6]:port; port 0 picks a free one. An error names the address.

@@ -161,12 +161,24 @@ class Checker {
     }
   }
 
+  void CheckGrpcAddress(std::map<std::string, std::string>& users) {
+    const std::optional<Address>& address = config_.admin.grpc_address;
+    if (!address.has_value() || read_errors_.HasErrorAt("admin.grpc_address")) return;
+    if (address->kind != Address::Kind::kUnix && address->port == 0) return;
+    const auto [user, is_new] = users.emplace(address->ToString(), "admin.grpc_address");
+    if (!is_new) {
+      Report("admin.grpc_address",
+             fmt::format("{} is already the address of {}", address->ToString(), user->second));
+    }
+  }
+
   void CheckListeners() {
     CheckNames(config_.listeners, "listeners");
     std::map<std::string, std::string> users;
     if (!read_errors_.HasErrorAt("admin.address")) {
       users[config_.admin.address.ToString()] = "admin";
     }
+    CheckGrpcAddress(users);
     for (size_t i = 0; i < config_.listeners.size(); ++i) {
       const ListenerConfig& listener = config_.listeners[i];
       const std::string path = fmt::format("listeners[{}]", i);

@@ -107,6 +107,9 @@ Type<AdminConfig> DescribeAdmin() {
       .Key("address", &S::address, AddressType(AddressUse::kListen),
            "Probes and /metrics are answered to everyone, all else to loopback only")
       .Key("drain", &S::drain, DescribeDrain(), "Shutting down")
+      .Key("grpc_address", &S::grpc_address, Or("none", AddressType(AddressUse::kListen)),
+           "Where to serve grpc.health.v1.Health for gRPC probes, services `liveness`, `readiness` "
+           "and `startup`; loads the gRPC module")
       .Later("token_file", "A token asked for on top of loopback")
       .Done();
 }

@@ -23,6 +23,7 @@ struct DrainSettings {
 struct AdminConfig {
   Address address{Address::Kind::kIpv4, "0.0.0.0", 15020, ""};
   DrainSettings drain;
+  std::optional<Address> grpc_address;  // of the gRPC health service
 };
 
 enum class ListenerProtocol { kAuto, kHttp1, kHttp2 };

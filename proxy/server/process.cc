@@ -145,6 +145,7 @@ absl::StatusOr<std::unique_ptr<Process>> Process::Start(
   }
   process->health_.SetConfigLoaded();
   absl::Status status = process->Bind();
+  if (status.ok()) status = process->StartGrpcHealth();
   if (status.ok()) status = process->StartAdmin();
   if (!status.ok()) return status;
   process->AddMetrics();
@@ -187,6 +188,19 @@ absl::Status Process::Bind() {
   return absl::OkStatus();
 }
 
+absl::Status Process::StartGrpcHealth() {
+  if (!config_->admin.grpc_address.has_value()) return absl::OkStatus();
+  absl::StatusOr<std::unique_ptr<GrpcHealthServer>> server =
+      GrpcHealthServer::Start(config_->admin.grpc_address->ToString(), GrpcModulePath());
+  if (!server.ok()) return server.status();
+  grpc_health_ = *std::move(server);
+  // Until they are observed for the first time.
+  grpc_health_->Set(GrpcHealthServer::kLiveness, true);
+  grpc_health_->Set(GrpcHealthServer::kReadiness, false);
+  grpc_health_->Set(GrpcHealthServer::kStartup, false);
+  return absl::OkStatus();
+}
+
 absl::Status Process::StartAdmin() {
   backend_ = std::make_unique<AdminBackend>(AdminBackend::Parts{
       .config = *config_,
@@ -212,6 +226,13 @@ absl::Status Process::StartAdmin() {
         .Bool("healthy", health.is_healthy())
         .Str("problem", health.Problem());
   };
+  if (grpc_health_ != nullptr) {
+    options.on_observe = [this](MonoTime now) {
+      grpc_health_->Set(GrpcHealthServer::kLiveness, health_.Live(now).ok());
+      grpc_health_->Set(GrpcHealthServer::kReadiness, health_.Ready().ok());
+      grpc_health_->Set(GrpcHealthServer::kStartup, health_.Started().ok());
+    };
+  }
   absl::StatusOr<std::unique_ptr<admin::Server>> server = admin::Server::Start(
       config_->admin.address.ToString(), health_, *backend_, std::move(options));
   if (!server.ok()) return server.status();
@@ -370,6 +391,9 @@ int Process::Run() {
       .Str("version", kVersion)
       .Int("workers", worker_count_)
       .Int("admin_port", admin_port());
+  if (grpc_health_ != nullptr) {
+    logs_->shared().Info("grpc_health").Int("port", grpc_health_->port());
+  }
   tls_->Watch(main_loop_);
   ReleaseStartupPages();
   main_loop_.Run();

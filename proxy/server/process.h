@@ -25,6 +25,7 @@
 #include "proxy/admin/server.h"
 #include "proxy/chain/shared_state.h"
 #include "proxy/config/config.h"
+#include "proxy/grpc_module/health_server.h"
 #include "proxy/server/admin_backend.h"
 #include "proxy/server/breaker_readiness.h"
 #include "proxy/server/drain.h"
@@ -55,6 +56,7 @@ class Process {
   chain::SharedState::Options SharedOptions();
   absl::Status Bind();
   absl::Status StartAdmin();
+  absl::Status StartGrpcHealth();
   void AddMetrics();
   void StartAppChecks();
   void OnTick(int worker, MonoTime now);
@@ -78,6 +80,7 @@ class Process {
   std::vector<net::SocketAddress> addresses_;
   std::vector<std::unique_ptr<Worker>> workers_;
   std::unique_ptr<AdminBackend> backend_;
+  std::unique_ptr<GrpcHealthServer> grpc_health_;  // null unless configured
   std::unique_ptr<admin::Server> admin_;
   std::unique_ptr<Drain> drain_;
   std::vector<std::function<void()>> on_drained_;

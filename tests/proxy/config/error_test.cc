@@ -285,6 +285,10 @@ TEST(ConfigErrors, NameReferencesToNothingAndNamesUsedTwice) {
        "f:1:65: listeners[1].address: 0.0.0.0:1 is already the address of listeners[0]"},
       {"listeners: [{address: \"0.0.0.0:15020\"}]",
        "f:1:23: listeners[0].address: 0.0.0.0:15020 is already the address of admin"},
+      {"admin: {grpc_address: \"0.0.0.0:15020\"}",
+       "f:1:23: admin.grpc_address: 0.0.0.0:15020 is already the address of admin"},
+      {"{admin: {grpc_address: \"0.0.0.0:1\"}, listeners: [{address: \"0.0.0.0:1\"}]}",
+       "f:1:60: listeners[0].address: 0.0.0.0:1 is already the address of admin.grpc_address"},
   });
 }
 
