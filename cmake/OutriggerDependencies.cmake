@@ -20,6 +20,10 @@ if(OUTRIGGER_STATIC)
 endif()
 # Of the module that is loaded when it is configured; always shared.
 pkg_check_modules(GRPC REQUIRED IMPORTED_TARGET grpc++)
+# Of the mock AI service.
+pkg_check_modules(PROTOBUF REQUIRED IMPORTED_TARGET protobuf)
+find_program(PROTOC protoc REQUIRED)
+find_program(GRPC_CPP_PLUGIN grpc_cpp_plugin REQUIRED)
 if(OUTRIGGER_TESTS)
   find_package(GTest REQUIRED)
 endif()

@@ -7,10 +7,12 @@
 
 #include "CLI/CLI.hpp"
 #include "tools/mock-ai/faults.h"
+#include "tools/mock-ai/kserve_server.h"
 #include "tools/mock-ai/server.h"
 
 namespace {
 
+using outrigger::mock_ai::KserveServer;
 using outrigger::mock_ai::ParseDuration;
 using outrigger::mock_ai::Server;
 using outrigger::mock_ai::ServerOptions;
@@ -41,12 +43,14 @@ int main(int argc, char** argv) {
   options.stops_on_signals = true;
   auto& service = options.service;
   auto& connections = options.connections;
+  std::string grpc_listen;
   bool prints_ledger = false;
 
   CLI::App app("An AI service without a model, to try a proxy on and to test it with.", "mock-ai");
   app.option_defaults()->always_capture_default();
   app.add_option("--listen", options.listen, "host:port (port 0: any) or unix:/path");
   app.add_option("--admin", options.admin, "a second address, for the admin endpoints");
+  app.add_option("--grpc", grpc_listen, "host:port for KServe v2 over gRPC (port 0: any)");
   app.add_option("--seed", service.seed, "seed of words and times");
   AddDuration(app, "--ttft", service.tokens.ttft, "mean time to the first token");
   AddDuration(app, "--itl", service.tokens.itl, "mean time between two tokens");
@@ -78,7 +82,19 @@ int main(int argc, char** argv) {
   }
   PrintLine("listening on ", (*server)->listen_address());
   if (!(*server)->admin_address().empty()) PrintLine("admin on ", (*server)->admin_address());
+  std::unique_ptr<KserveServer> kserve;
+  if (!grpc_listen.empty()) {
+    absl::StatusOr<std::unique_ptr<KserveServer>> started =
+        KserveServer::Start(grpc_listen, **server);
+    if (!started.ok()) {
+      std::fprintf(stderr, "mock-ai: %s\n", std::string(started.status().message()).c_str());
+      return 1;
+    }
+    kserve = *std::move(started);
+    PrintLine("grpc on ", kserve->address());
+  }
   (*server)->Run();
+  kserve.reset();
   if (prints_ledger) PrintLine("ledger ", (*server)->LedgerText());
   return 0;
 }

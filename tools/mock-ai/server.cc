@@ -39,7 +39,9 @@ Server::~Server() {
   StopListener(main_);
   StopListener(admin_);
   for (event* ev : events_) event_free(ev);
-  if (stop_fd_ >= 0) close(stop_fd_);
+  for (const int fd : {stop_fd_, post_fd_}) {
+    if (fd >= 0) close(fd);
+  }
   if (base_ != nullptr) event_base_free(base_);
 }
 
@@ -51,13 +53,18 @@ absl::Status Server::Setup() {
   base_ = event_base_new_with_config(config);
   event_config_free(config);
   stop_fd_ = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-  if (base_ == nullptr || stop_fd_ < 0) return absl::InternalError("the event loop did not start");
+  post_fd_ = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+  if (base_ == nullptr || stop_fd_ < 0 || post_fd_ < 0) {
+    return absl::InternalError("the event loop did not start");
+  }
 
   event* stop = event_new(base_, stop_fd_, EV_READ | EV_PERSIST, OnStop, this);
   event_add(stop, nullptr);
+  event* posted = event_new(base_, post_fd_, EV_READ | EV_PERSIST, OnPosted, this);
+  event_add(posted, nullptr);
   sweep_ = event_new(base_, -1, 0, OnSweep, this);
   resume_accept_ = event_new(base_, -1, 0, OnResumeAccept, this);
-  events_ = {stop, sweep_, resume_accept_};
+  events_ = {stop, posted, sweep_, resume_accept_};
   if (options_.stops_on_signals) {
     for (const int signal : {SIGTERM, SIGINT}) {
       events_.push_back(evsignal_new(base_, signal, OnStop, this));
@@ -178,8 +185,34 @@ void Server::Stop() {
   [[maybe_unused]] const ssize_t written = write(stop_fd_, &one, sizeof(one));
 }
 
+bool Server::Post(std::function<void(Service&)> task) {
+  const std::lock_guard lock(mutex_);
+  if (is_over_) return false;
+  posted_.push_back(std::move(task));
+  const uint64_t one = 1;
+  [[maybe_unused]] const ssize_t written = write(post_fd_, &one, sizeof(one));  // see Stop()
+  return true;
+}
+
+void Server::OnPosted(evutil_socket_t fd, short, void* server) {
+  uint64_t count = 0;
+  [[maybe_unused]] const ssize_t got = read(fd, &count, sizeof(count));
+  static_cast<Server*>(server)->RunPosted(/*is_last=*/false);
+}
+
+void Server::RunPosted(bool is_last) {
+  std::vector<std::function<void(Service&)>> tasks;
+  {
+    const std::lock_guard lock(mutex_);
+    tasks.swap(posted_);
+    is_over_ = is_last;
+  }
+  for (const auto& task : tasks) task(service_);
+}
+
 void Server::Run() {
   event_base_dispatch(base_);
+  RunPosted(/*is_last=*/true);
   StopListener(main_);
   StopListener(admin_);
   connections_.clear();

@@ -6,14 +6,16 @@
 //   (*server)->Stop();
 //   thread.join();
 //
-// Run() is called once; everything but Stop() and the addresses belongs to the thread in Run().
+// Run() is called once; everything but Stop(), Post() and the addresses belongs to the thread in Run().
 
 #pragma once
 
 #include <event2/event.h>
 
 #include <cstdint>
+#include <functional>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -45,6 +47,9 @@ class Server : private ConnectionHost {
   void Run();
   // From any thread.
   void Stop();
+  // Runs `task` on the thread in Run(). From any thread. False when Run() has returned; a task that
+  // was taken is run.
+  bool Post(std::function<void(Service& service)> task);
 
   // With the real port.
   const std::string& listen_address() const { return listen_address_; }
@@ -72,6 +77,8 @@ class Server : private ConnectionHost {
   static void OnResumeAccept(evutil_socket_t, short, void* server);
   static void OnSweep(evutil_socket_t, short, void* server);
   static void OnStop(evutil_socket_t, short, void* server);
+  static void OnPosted(evutil_socket_t, short, void* server);
+  void RunPosted(bool is_last);
   void Accept(Listener& listener);
   static void StopListener(Listener& listener);
 
@@ -83,6 +90,7 @@ class Server : private ConnectionHost {
   std::string admin_address_;
   event_base* base_ = nullptr;
   int stop_fd_ = -1;
+  int post_fd_ = -1;
   std::vector<event*> events_;  // stop and signals, freed at the end
   event* sweep_ = nullptr;
   event* resume_accept_ = nullptr;
@@ -94,6 +102,10 @@ class Server : private ConnectionHost {
   std::vector<uint64_t> closed_;
   int64_t date_second_ = -1;
   std::string date_;
+
+  std::mutex mutex_;  // guards what follows
+  std::vector<std::function<void(Service&)>> posted_;
+  bool is_over_ = false;  // nothing is taken any more
 };
 
 }  // namespace outrigger::mock_ai

@@ -62,14 +62,17 @@ class Service {
   // The answer before the body is read. REQUIRES: exchange.faults.early.
   Answer HandleEarly(const Request& head, Exchange& exchange);
   void Close(const Exchange& exchange, Ledger::Outcome outcome, absl::Duration elapsed);
+  // The request has its effect. Handle() does this itself; for calls that it does not know.
+  void Begin(const Request& request, Exchange& exchange);
+  // Times of this exchange, with its faults and the load.
+  TokenOptions TokensFor(const Exchange& exchange) const;
+  uint64_t seed() const { return options_.seed; }
 
   Json LedgerJson() const { return ledger_.ToJson(); }
 
  private:
   enum class Health { kOk, kUnavailable, kStall };
 
-  // Times of this exchange, with its faults and the load.
-  TokenOptions TokensFor(const Exchange& exchange) const;
   double LoadStretch() const;
   Answer Route(const Request& request, Exchange& exchange, const Origin& origin);
   Answer Model(const Request& request, Exchange& exchange);
@@ -82,7 +85,6 @@ class Service {
   Answer AdminFaults(const Request& request);
   Answer AdminHealth(const Json& body);
   Answer AdminListen(const Json& body, const Origin& origin);
-  void Begin(const Request& request, Exchange& exchange);
 
   const ServiceOptions options_;
   const SetListening set_listening_;
