@@ -5,6 +5,8 @@
 #include <cstddef>
 #include <iterator>
 
+#include "proxy/grpc/timeout.h"
+
 namespace outrigger::timeout {
 namespace {
 
@@ -14,16 +16,6 @@ using MaybeDuration = std::optional<absl::Duration>;
 
 // 300 years of milliseconds; more digits are no timeout, and fewer cannot overflow.
 constexpr size_t kMaxDigits = 13;
-constexpr int64_t kMaxGrpcValue = 99'999'999;
-
-struct GrpcUnit {
-  char letter;
-  absl::Duration length;
-};
-
-const GrpcUnit kGrpcUnits[] = {{'n', absl::Nanoseconds(1)},  {'u', absl::Microseconds(1)},
-                               {'m', absl::Milliseconds(1)}, {'S', absl::Seconds(1)},
-                               {'M', absl::Minutes(1)},      {'H', absl::Hours(1)}};
 
 bool IsDigit(char c) { return c >= '0' && c <= '9'; }
 
@@ -76,7 +68,7 @@ CallerTimeout ReadCallerTimeout(const http::HeaderList& headers, const DeadlineT
     const std::string_view value = http::TrimOws(field.value);
     switch (field.id) {
       case HeaderId::kGrpcTimeout:
-        consider(ParseGrpcTimeout(value), TimeoutSource::kGrpc);
+        consider(grpc::ParseTimeout(value), TimeoutSource::kGrpc);
         break;
       case HeaderId::kXRequestTimeoutMs:
         consider(ParseMillis(value), TimeoutSource::kRequestTimeout);
@@ -112,29 +104,8 @@ std::string_view TimeoutSourceName(TimeoutSource source) {
   return "";
 }
 
-MaybeDuration ParseGrpcTimeout(std::string_view text) {
-  if (text.empty()) return std::nullopt;
-  const auto value = ParseDigits(text.substr(0, text.size() - 1), 8);
-  if (!value) return std::nullopt;
-  for (const GrpcUnit& unit : kGrpcUnits) {
-    if (unit.letter == text.back()) return *value * unit.length;
-  }
-  return std::nullopt;
-}
-
 std::string_view FormatMillis(absl::Duration remaining, Arena& arena) {
   return Append(std::max<int64_t>(1, absl::ToInt64Milliseconds(remaining)), "", arena);
-}
-
-std::string_view FormatGrpcTimeout(absl::Duration remaining, Arena& arena) {
-  for (const GrpcUnit& unit : kGrpcUnits) {
-    absl::Duration rest;
-    const int64_t value = absl::IDivDuration(remaining, unit.length, &rest);
-    if (value <= kMaxGrpcValue) {
-      return Append(std::max<int64_t>(1, value), {&unit.letter, 1}, arena);
-    }
-  }
-  return Append(kMaxGrpcValue, "H", arena);
 }
 
 }  // namespace outrigger::timeout

@@ -45,13 +45,8 @@ CallerTimeout ReadCallerTimeout(const http::HeaderList& headers, const DeadlineT
 // The field's name for logs, for example "grpc-timeout"; empty for kNone.
 std::string_view TimeoutSourceName(TimeoutSource source);
 
-// One to eight digits and a unit of H M S m u n (gRPC over HTTP/2).
-std::optional<absl::Duration> ParseGrpcTimeout(std::string_view text);
-
 // The remaining time in whole milliseconds, rounded down so that the service gives up before we do,
 // at least 1. REQUIRES: remaining is finite.
 std::string_view FormatMillis(absl::Duration remaining, Arena& arena);
-// The same as grpc-timeout, in the finest unit that needs at most eight digits.
-std::string_view FormatGrpcTimeout(absl::Duration remaining, Arena& arena);
 
 }  // namespace outrigger::timeout

@@ -23,6 +23,8 @@ constexpr Known kKnown[] = {
     {"date", HeaderId::kDate},
     {"expect", HeaderId::kExpect},
     {"forwarded", HeaderId::kForwarded},
+    {"grpc-message", HeaderId::kGrpcMessage},
+    {"grpc-status", HeaderId::kGrpcStatus},
     {"grpc-retry-pushback-ms", HeaderId::kGrpcRetryPushbackMs},
     {"grpc-previous-rpc-attempts", HeaderId::kGrpcPreviousRpcAttempts},
     {"grpc-timeout", HeaderId::kGrpcTimeout},

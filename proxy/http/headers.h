@@ -73,6 +73,8 @@ enum class HeaderId : uint8_t {
   kXOutrigger,
   kGrpcPreviousRpcAttempts,
   kGrpcTimeout,
+  kGrpcStatus,
+  kGrpcMessage,
   kCount,
 };
 

@@ -107,34 +107,12 @@ TEST(DeadlineHeaders, ABadFieldDoesNotHideAGoodOne) {
   EXPECT_EQ(ReadCallerTimeout(headers).timeout, Milliseconds(5));
 }
 
-TEST(DeadlineHeaders, GrpcTimeoutsFollowTheGrammar) {
-  EXPECT_EQ(ParseGrpcTimeout("1H"), absl::Hours(1));
-  EXPECT_EQ(ParseGrpcTimeout("2M"), absl::Minutes(2));
-  EXPECT_EQ(ParseGrpcTimeout("3S"), Seconds(3));
-  EXPECT_EQ(ParseGrpcTimeout("4m"), Milliseconds(4));
-  EXPECT_EQ(ParseGrpcTimeout("5u"), absl::Microseconds(5));
-  EXPECT_EQ(ParseGrpcTimeout("6n"), absl::Nanoseconds(6));
-  EXPECT_EQ(ParseGrpcTimeout("99999999H"), absl::Hours(99'999'999));
-  for (const std::string_view text :
-       {"", "S", "1", "1s", "1h", "100000000S", "-1S", "1.5S", "1 S", "S1", "1SS", "1k"}) {
-    EXPECT_EQ(ParseGrpcTimeout(text), std::nullopt) << text;
-  }
-}
-
 TEST(DeadlineHeaders, TheRemainingTimeIsSentRoundedDown) {
   Arena arena;
   EXPECT_EQ(FormatMillis(Milliseconds(1500), arena), "1500");
   EXPECT_EQ(FormatMillis(absl::Microseconds(2999), arena), "2");
   EXPECT_EQ(FormatMillis(absl::Nanoseconds(1), arena), "1");
   EXPECT_EQ(FormatMillis(-Seconds(1), arena), "1");
-  EXPECT_EQ(FormatGrpcTimeout(absl::Nanoseconds(7), arena), "7n");
-  EXPECT_EQ(FormatGrpcTimeout(Seconds(2), arena), "2000000u");
-  EXPECT_EQ(FormatGrpcTimeout(Seconds(300), arena), "300000m");
-  EXPECT_EQ(FormatGrpcTimeout(absl::Hours(100), arena), "360000S");
-  EXPECT_EQ(FormatGrpcTimeout(absl::Hours(24) * 365 * 100, arena), "52560000M");
-  EXPECT_EQ(FormatGrpcTimeout(absl::Hours(24) * 365 * 300, arena), "2628000H");
-  EXPECT_EQ(FormatGrpcTimeout(absl::InfiniteDuration(), arena), "99999999H");
-  EXPECT_EQ(FormatGrpcTimeout(-Seconds(1), arena), "1n");
 }
 
 TEST(DeadlineHeaders, WhatIsSentIsReadBackAsNoMoreTime) {
@@ -145,11 +123,8 @@ TEST(DeadlineHeaders, WhatIsSentIsReadBackAsNoMoreTime) {
     const absl::Duration remaining = absl::Nanoseconds(
         static_cast<int64_t>(1'000'000 + (random.Next() >> (1 + random.Below(40)))));
     Arena arena;
-    const absl::Duration grpc = Read("grpc-timeout", FormatGrpcTimeout(remaining, arena));
     const absl::Duration millis = Read("x-request-timeout-ms", FormatMillis(remaining, arena));
-    ASSERT_LE(grpc, remaining);
     ASSERT_LE(millis, remaining);
-    ASSERT_GT(grpc, remaining - remaining / 1000) << absl::FormatDuration(remaining);
     ASSERT_GT(millis, remaining - Milliseconds(1));
   }
 }
