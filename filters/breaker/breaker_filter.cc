@@ -2,6 +2,9 @@
 
 #include <utility>
 
+#include "filters/breaker/grpc_attempt.h"
+#include "filters/common/answer.h"
+
 namespace outrigger::breaker {
 
 using common::BreakerClass;
@@ -17,19 +20,9 @@ namespace {
 constexpr absl::Duration kClockSlack = absl::Milliseconds(10);
 
 common::Event EventOf(const Response& response) {
-  switch (response.stream_error) {
-    case http::StreamError::kThrottled:
-      return common::Event::kStreamErrorThrottled;
-    case http::StreamError::kServer:
-      return common::Event::kStreamErrorServer;
-    case http::StreamError::kInvalid:
-      return common::Event::kStreamErrorInvalid;
-    case http::StreamError::kNone:
-      break;
-  }
   // An answer of our own says nothing about the service.
   if (response.reason != Reason::kNone) return common::Event::kOwnRejection;
-  return common::ClassifyResponse(response.status, response.headers);
+  return common::ClassifyAnswer(response);
 }
 
 // The head was passed on before anything but a preamble had come, and the stream goes on.
@@ -52,6 +45,11 @@ MonoTime BreakerFilter::RouteDeadline(const Request& request) const {
   const bool is_callers =
       request.deadline + kClockSlack < request.received + options_.overall_timeout;
   return is_callers ? MonoTime::Infinite() : request.deadline;
+}
+
+bool BreakerFilter::HasCallersDeadlinePassed(const Request& request) const {
+  return RouteDeadline(request) == MonoTime::Infinite() &&
+         loop_.Now() + kClockSlack >= request.deadline;
 }
 
 std::optional<Failure> BreakerFilter::Refuse(const Request& request, Reason reason,
@@ -93,13 +91,22 @@ std::optional<Failure> BreakerFilter::Admit(const Request& request, Permit& perm
 
 void BreakerFilter::JudgeHead(const Request& request, Attempt attempt, Response& response) {
   attempt.HeadHasCome();
-  const BreakerClass verdict = Decide(EventOf(response), request.effects).breaker;
+  const common::Event event = EventOf(response);
+  BreakerClass verdict = Decide(event, request.effects).breaker;
+  // The service gave up because the caller wanted it so.
+  if (event == common::Event::kGrpcTimeout && HasCallersDeadlinePassed(request)) {
+    verdict = BreakerClass::kIgnore;
+  }
   if (verdict == BreakerClass::kThrottled && options_.throttle.gate != nullptr) {
     const absl::Duration wait = options_.throttle.asked_wait(response);
     options_.throttle.gate->Hold(options_.throttle.scope(request), wait, loop_.Now());
   }
   if (verdict != BreakerClass::kSuccess) {
     attempt.Judge(verdict, verdict == BreakerClass::kFailure && attempt.IsSlowNow());
+    return;
+  }
+  if (response.grpc != nullptr) {
+    WatchGrpc(std::move(attempt), request.effects, response);
     return;
   }
   if (!IsOpening(response)) {

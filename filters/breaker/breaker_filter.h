@@ -69,6 +69,8 @@ class BreakerFilter final : public chain::Filter {
   std::optional<http::Failure> Refuse(const http::Request& request, http::Reason reason,
                                       absl::Duration wait);
   MonoTime RouteDeadline(const http::Request& request) const;
+  // A deadline that the caller itself has set.
+  bool HasCallersDeadlinePassed(const http::Request& request) const;
   void JudgeHead(const http::Request& request, Attempt attempt, http::Response& response);
 
   Loop& loop_;

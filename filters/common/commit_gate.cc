@@ -3,6 +3,7 @@
 #include <string>
 #include <utility>
 
+#include "filters/common/grpc_body.h"
 #include "filters/common/stream_observer.h"
 #include "proxy/coro/abortable.h"
 #include "proxy/http/executed_guard.h"
@@ -137,7 +138,7 @@ bool IsEventStream(const http::HeaderList& headers) {
   return coding == nullptr || http::EqualsIgnoreCase(coding->value, "identity");
 }
 
-Task<Result> CommitGate::Call(Request& request, chain::Next next) {
+Task<Result> CommitGate::CallHttp(Request& request, chain::Next next) {
   Result result = co_await next(request);
   if (!result.ok() || !result->has_body || !IsEventStream(result->headers)) co_return result;
   Response& response = *result;
@@ -163,6 +164,37 @@ Task<Result> CommitGate::Call(Request& request, chain::Next next) {
   }
   // Ended before any content: nothing was committed, so this is still a failed attempt.
   if (body.failure().has_value() && body.observer().opening() == StreamOpening::kUndecided) {
+    Failure failure = *body.failure();
+    failure.phase = http::Phase::kAwaitingHead;
+    co_return failure;
+  }
+  co_return result;
+}
+
+Task<Result> CommitGate::CallGrpc(Request& request, chain::Next next) {
+  Result result = co_await next(request);
+  // With another status it is the answer of something that does not speak gRPC.
+  if (!result.ok() || result->status != 200) co_return result;
+  Response& response = *result;
+  if (response.has_body) response.headers.CopyInto(*request.arena);
+  auto owned =
+      std::make_unique<GrpcBody>(std::move(response.body), response.has_body, response.headers);
+  GrpcBody& body = *owned;
+  response.body = std::move(owned);
+  response.grpc = &body.state();
+  if (!response.has_body) co_return result;
+
+  body.LookAhead();
+  if (!body.is_open() && request.is_sent_whole && grpc_hold_timeouts_ != nullptr) {
+    Abortable<bool> opening(body.ReadOpening());
+    DeadlineEntry hold([&opening] { opening.Abort(); });
+    grpc_hold_timeouts_->Arm(hold);
+    http::ExecutedGuard guard(request);
+    co_await opening;
+    guard.Disarm();
+  }
+  // Ended before any message: nothing was committed, so this is still a failed attempt.
+  if (body.failure().has_value() && !body.state().has_message) {
     Failure failure = *body.failure();
     failure.phase = http::Phase::kAwaitingHead;
     co_return failure;

@@ -5,6 +5,9 @@
 #include <cstdlib>
 #include <iterator>
 
+#include "proxy/grpc/call.h"
+#include "proxy/grpc/message.h"
+
 namespace outrigger::common {
 namespace {
 
@@ -188,6 +191,19 @@ int StatusOf(const ReplyRule& rule, const LocalReplyContext& context) {
   return context.status != 0 ? context.status : rule.status;
 }
 
+std::string_view ContentType(ErrorFormat format) {
+  switch (format) {
+    case ErrorFormat::kProblem:
+      return "application/problem+json";
+    case ErrorFormat::kGrpc:
+      return grpc::kMediaType;
+    case ErrorFormat::kOpenAi:
+    case ErrorFormat::kAnthropic:
+      break;
+  }
+  return "application/json";
+}
+
 std::string_view BuildBody(const ReplyRule& rule, const LocalReplyContext& context, Arena& arena) {
   const std::string_view reason = http::ReasonName(rule.reason);
   const std::string_view detail =
@@ -201,6 +217,8 @@ std::string_view BuildBody(const ReplyRule& rule, const LocalReplyContext& conte
     case ErrorFormat::kAnthropic:
       return arena.Concat(R"({"type":"error","error":{"type":")", AnthropicType(status),
                           R"(","message":")", detail, R"("},"request_id":")", id, R"("})");
+    case ErrorFormat::kGrpc:
+      return {};
     case ErrorFormat::kProblem:
       break;
   }
@@ -219,8 +237,9 @@ const ReplyRule& RuleOf(Reason reason) {
 
 LocalReply BuildLocalReply(Reason reason, const LocalReplyContext& context, Arena& arena) {
   const ReplyRule& rule = RuleOf(reason);
+  const bool is_grpc = context.format == ErrorFormat::kGrpc;
   LocalReply reply;
-  reply.status = StatusOf(rule, context);
+  reply.status = is_grpc ? 200 : StatusOf(rule, context);
   reply.grpc_code = rule.grpc_code;
   reply.closes_connection = rule.closes_connection;
 
@@ -228,18 +247,27 @@ LocalReply BuildLocalReply(Reason reason, const LocalReplyContext& context, Aren
     reply.fields[reply.field_count++] = HeaderField{name, value, id};
   };
   const int64_t retry_ms = RetryMillis(rule, context.retry_after);
-  add("content-type",
-      context.format == ErrorFormat::kProblem ? "application/problem+json" : "application/json",
-      HeaderId::kContentType);
+  const bool is_retry_advised = IsRetryAdvised(rule, context, retry_ms);
+  add("content-type", ContentType(context.format), HeaderId::kContentType);
+  if (is_grpc) {
+    add("grpc-status", Number(rule.grpc_code, arena), HeaderId::kGrpcStatus);
+    add("grpc-message",
+        grpc::EncodeMessage(context.detail.empty() ? rule.title : context.detail, arena),
+        HeaderId::kGrpcMessage);
+  }
   add("x-outrigger-reason", http::ReasonName(reason), HeaderId::kXOutrigger);
-  add("x-should-retry", IsRetryAdvised(rule, context, retry_ms) ? "true" : "false",
-      HeaderId::kXShouldRetry);
+  add("x-should-retry", is_retry_advised ? "true" : "false", HeaderId::kXShouldRetry);
   if (rule.default_retry_ms != 0) {
     const int64_t seconds = std::max<int64_t>(1, (retry_ms + kSecond - 1) / kSecond);
     add("retry-after", Number(seconds, arena), HeaderId::kRetryAfter);
     add("retry-after-ms", Number(retry_ms, arena), HeaderId::kRetryAfterMs);
   }
-  if (reply.status == 401) {
+  // Negative: not at all (gRPC A6).
+  if (is_grpc && (!is_retry_advised || rule.default_retry_ms != 0)) {
+    add("grpc-retry-pushback-ms", is_retry_advised ? Number(retry_ms, arena) : "-1",
+        HeaderId::kGrpcRetryPushbackMs);
+  }
+  if (rule.status == 401) {
     add("www-authenticate", context.www_authenticate, HeaderId::kWwwAuthenticate);
   }
   if (reason == Reason::kIdemKeyMissing && !context.described_by.empty()) {
@@ -259,6 +287,15 @@ LocalReply BuildLocalReply(Reason reason, const LocalReplyContext& context, Aren
 std::string_view BuildStreamError(Reason reason, const LocalReplyContext& context, Arena& arena) {
   const std::string_view body = BuildBody(RuleOf(reason), context, arena);
   return arena.Concat("event: error\ndata: ", body, "\n\n");
+}
+
+void BuildGrpcTrailers(Reason reason, std::string_view detail, Arena& arena,
+                       http::HeaderList& trailers) {
+  const ReplyRule& rule = RuleOf(reason);
+  const std::string_view message = detail.empty() ? rule.title : detail;
+  trailers.Add({"grpc-status", Number(rule.grpc_code, arena), HeaderId::kGrpcStatus});
+  trailers.Add({"grpc-message", grpc::EncodeMessage(message, arena), HeaderId::kGrpcMessage});
+  trailers.Add({"x-outrigger-reason", http::ReasonName(reason), HeaderId::kXOutrigger});
 }
 
 }  // namespace outrigger::common

@@ -10,7 +10,9 @@
 // Every reply carries `x-outrigger-reason` and an explicit `x-should-retry`, which the OpenAI and
 // Anthropic SDKs obey before anything else; every 429 and 503 carries `Retry-After` (whole seconds,
 // rounded up, at least 1) and `retry-after-ms` (exact). The body is a problem of RFC 9457, or the
-// error envelope of the route's API (DG-6).
+// error envelope of the route's API (DG-6). To gRPC callers the same is said in fields:
+// grpc-status, grpc-message, and grpc-retry-pushback-ms, by which their libraries wait, or do not
+// try again.
 //
 // All strings of a reply are static or in `arena`: no malloc once the arena has its block, and the
 // reply dies with the arena. Pure; any thread.
@@ -59,7 +61,12 @@ inline constexpr std::string_view kProblemTypePrefix = "urn:outrigger:problem/";
 // REQUIRES: a reason of the list (not kNone).
 const ReplyRule& RuleOf(http::Reason reason);
 
-enum class ErrorFormat : uint8_t { kProblem, kOpenAi, kAnthropic };
+enum class ErrorFormat : uint8_t {
+  kProblem,
+  kOpenAi,
+  kAnthropic,
+  kGrpc,  // trailers-only: 200 without a body, status and message in fields (PR-3)
+};
 
 struct LocalReplyContext {
   // The effects of the request: EffectsOfRequest, so that `keyed` means that a key was sent.
@@ -87,7 +94,7 @@ struct LocalReplyContext {
 };
 
 struct LocalReply {
-  static constexpr size_t kMaxFields = 9;
+  static constexpr size_t kMaxFields = 12;
 
   int status = 0;
   int grpc_code = 0;
@@ -108,5 +115,9 @@ LocalReply BuildLocalReply(http::Reason reason, const LocalReplyContext& context
 // and never end the body cleanly behind it.
 std::string_view BuildStreamError(http::Reason reason, const LocalReplyContext& context,
                                   Arena& arena);
+
+// What a committed answer to a gRPC call ends with in place of the service's trailers.
+void BuildGrpcTrailers(http::Reason reason, std::string_view detail, Arena& arena,
+                       http::HeaderList& trailers);
 
 }  // namespace outrigger::common

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "filters/common/answer.h"
 #include "filters/common/local_reply.h"
 
 namespace outrigger::idempotency {
@@ -71,6 +72,7 @@ void Execution::CopyRequest(http::Request& caller, ExecutionBody body) {
   request_.expects_continue = caller.expects_continue;
   request_.peer_address = arena_.Copy(caller.peer_address);
   request_.protocol = caller.protocol;
+  request_.is_grpc = caller.is_grpc;
   request_.scheme = caller.scheme;
   request_.path = arena_.Copy(caller.path);
   request_.query = arena_.Copy(caller.query);
@@ -152,30 +154,24 @@ void Execution::InformationalRelay::OnInformational(int status, const http::Head
   if (execution.link_ != nullptr) execution.link_->OnInformational(status, headers);
 }
 
-common::Event Execution::HeadEvent() const {
+common::Event Execution::AnswerEvent() const {
   if (response_->reason != Reason::kNone) return common::Event::kOwnRejection;
-  switch (response_->stream_error) {
-    case http::StreamError::kThrottled:
-      return common::Event::kStreamErrorThrottled;
-    case http::StreamError::kServer:
-      return common::Event::kStreamErrorServer;
-    case http::StreamError::kInvalid:
-      return common::Event::kStreamErrorInvalid;
-    case http::StreamError::kNone:
-      break;
-  }
-  return common::ClassifyResponse(response_->status, response_->headers);
+  return common::ClassifyAnswer(*response_);
 }
 
-void Execution::OnHead() {
-  const http::Response& response = *response_;
-  verdict_ = Decide(HeadEvent(), reservation_.effects(), policy_.decide);
-  // An earlier attempt may have done what this answer says was not done.
+// True: an earlier attempt may have done what this answer says was not done.
+bool Execution::Judge() {
+  verdict_ = Decide(AnswerEvent(), reservation_.effects(), policy_.decide);
   const bool hides_execution = request_.executed > verdict_.executed &&
                                verdict_.record == RecordAction::kRelease &&
                                reservation_.effects() == Effects::kUnsafe;
   if (hides_execution) verdict_.record = RecordAction::kTombstone;
+  return hides_execution;
+}
 
+void Execution::OnHead() {
+  const http::Response& response = *response_;
+  const bool hides_execution = Judge();
   recording().SetHead(
       response.status, response.headers, request_.id, response.body_length,
       {.has_body = response.has_body,
@@ -220,9 +216,13 @@ void Execution::FinishFailed(Failure failure) {
 void Execution::FinishAnswered() {
   const http::Response& response = *response_;
   const http::StreamState* stream = response.stream;
-  // Only a proven end may be replayed: of a stream its terminal event, else the framing's (ID-8).
-  const bool is_complete =
+  // Only now is the status of a call known.
+  if (response.grpc != nullptr) Judge();
+  // Only a proven end may be replayed: of a stream its terminal event, of a call its status, else
+  // the framing's (ID-8).
+  bool is_complete =
       !response.has_body || (stream != nullptr ? stream->is_complete : response.is_framed);
+  if (response.grpc != nullptr && !response.grpc->status.has_value()) is_complete = false;
   const bool keeps =
       verdict_.record == RecordAction::kDone || verdict_.record == RecordAction::kDoneUnknown;
   static const http::HeaderList kNoTrailers;

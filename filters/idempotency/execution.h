@@ -113,7 +113,9 @@ class Execution final : public Pooled,
   void CopyRequest(http::Request& caller, ExecutionBody body);
   Task<bool> Pump(chain::Next next);
   void OnHead();
-  common::Event HeadEvent() const;
+  // By what is known of the answer.
+  bool Judge();
+  common::Event AnswerEvent() const;
 
   // The ends. Each settles the key, ends the recording and then calls End().
   void FinishFailed(http::Failure failure);

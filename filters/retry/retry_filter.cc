@@ -5,6 +5,7 @@
 #include <optional>
 #include <utility>
 
+#include "filters/common/answer.h"
 #include "filters/retry/retry_report.h"
 
 namespace outrigger::retry {
@@ -21,18 +22,15 @@ namespace {
 constexpr std::string_view kAttemptsHeader = "x-outrigger-attempts";
 constexpr std::string_view kExhaustedHeader = "x-outrigger-retries-exhausted";
 
-Event EventOf(const Response& response) {
-  switch (response.stream_error) {
-    case http::StreamError::kThrottled:
-      return Event::kStreamErrorThrottled;
-    case http::StreamError::kServer:
-      return Event::kStreamErrorServer;
-    case http::StreamError::kInvalid:
-      return Event::kStreamErrorInvalid;
-    case http::StreamError::kNone:
-      break;
-  }
-  return common::ClassifyResponse(response.status, response.headers);
+// What `retry.causes` and metrics name it by.
+int StatusOf(const Response& response) {
+  if (response.grpc == nullptr || !response.grpc->status.has_value()) return response.status;
+  return grpc::HttpStatusOf(*response.grpc->status);
+}
+
+const http::HeaderList& HintFields(const Response& response) {
+  const bool is_in_trailers = response.grpc != nullptr && response.grpc->trailers != nullptr;
+  return is_in_trailers ? *response.grpc->trailers : response.headers;
 }
 
 void SetAttemptsHeader(Request& request) {
@@ -104,8 +102,10 @@ RetryFilter::Attempt RetryFilter::Examine(const Request& request, const Result& 
   const http::Effects effects =
       common::EffectsOfRequest(request.effects, request.headers.Has(HeaderId::kIdempotencyKey));
   if (result.ok()) {
-    out.event = EventOf(result.value());
-    out.status = result->status;
+    const Response& response = *result;
+    out.event = common::ClassifyAnswer(response);
+    out.status = StatusOf(response);
+    out.is_committed = response.grpc != nullptr && response.grpc->has_message;
   } else {
     out.event = common::ClassifyFailure(result.error());
     attempt.reason = result.error().reason;
@@ -119,7 +119,7 @@ RetryFilter::Attempt RetryFilter::Examine(const Request& request, const Result& 
   if (out.verdict.retry == common::RetryRule::kNever) return attempt;
 
   if (result.ok()) {
-    out.hint = ReadRetryHint(result->status, result->headers, parts_.loop.WallNow());
+    out.hint = ReadRetryHint(out.status, HintFields(*result), parts_.loop.WallNow());
     out.is_inner_exhausted = result->headers.Find(kExhaustedHeader) != nullptr;
   }
   if (replay != nullptr) {

@@ -33,6 +33,7 @@ void WriteAccessLog(log::Logger& log, const AccessLogEntry& entry) {
       .Str("route", entry.route)
       .Str("tenant", request.tenant)
       .Int("status", entry.status);
+  if (entry.grpc_status.has_value()) event.Int("grpc_status", *entry.grpc_status);
   if (request.client_address != request.peer_address && !request.client_address.empty()) {
     event.Str("client", request.client_address);
   }

@@ -3,6 +3,7 @@
 
 #pragma once
 
+#include <optional>
 #include <string_view>
 
 #include "proxy/http/request.h"
@@ -14,7 +15,8 @@ namespace outrigger::chain {
 struct AccessLogEntry {
   const http::Request& request;
   std::string_view route;
-  int status = 0;  // 0: the client left before there was one
+  int status = 0;                  // 0: the client left before there was one
+  std::optional<int> grpc_status;  // as the caller was told it
   http::Reason reason = http::Reason::kNone;
   bool is_stream = false;
   http::StreamOutcome outcome = http::StreamOutcome::kComplete;

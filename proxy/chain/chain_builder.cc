@@ -109,12 +109,15 @@ RouteChain BuildRoute(const config::RouteConfig& route, const config::ListenerCo
     std::unique_ptr<Filter> filter = MakeFilter(kind, route, listener, upstream, config, parts);
     if (filter != nullptr) chain.filters.push_back(std::move(filter));
   }
+  using common::CommitGate;
   DeadlineQueue* hold = nullptr;
+  DeadlineQueue* grpc_hold = nullptr;
   if (route.filters.retry.commit == config::CommitPoint::kContent) {
-    hold = &parts.timeouts.For(std::min(common::CommitGate::kLongestHold, timeout.ttft));
+    hold = &parts.timeouts.For(std::min(CommitGate::kLongestHold, timeout.ttft));
+    grpc_hold = &parts.timeouts.For(std::min(CommitGate::kLongestGrpcHold, timeout.ttft));
   }
   chain.filters.push_back(
-      std::make_unique<common::CommitGate>(parts.loop, GrammarOf(route.preset), hold));
+      std::make_unique<CommitGate>(parts.loop, GrammarOf(route.preset), hold, grpc_hold));
   chain.filters.push_back(parts.new_router(upstream));
   return chain;
 }

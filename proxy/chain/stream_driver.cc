@@ -8,6 +8,8 @@
 #include "filters/timeout/deadline_headers.h"
 #include "proxy/chain/access_log.h"
 #include "proxy/chain/http_date.h"
+#include "proxy/grpc/status.h"
+#include "proxy/grpc/timeout.h"
 #include "proxy/http/path.h"
 
 namespace outrigger::chain {
@@ -35,6 +37,14 @@ Effects ToEffects(config::Effects effects) {
       break;
   }
   return Effects::kUnsafe;
+}
+
+// A deadline that cannot be read must not be taken for none.
+bool HasBadTimeout(const http::HeaderList& headers) {
+  if (!headers.Has(HeaderId::kGrpcTimeout)) return false;
+  return std::any_of(headers.begin(), headers.end(), [](const HeaderField& field) {
+    return field.id == HeaderId::kGrpcTimeout && !grpc::ParseTimeout(field.value).has_value();
+  });
 }
 
 bool HasViaOf(const http::HeaderList& headers, std::string_view name) {
@@ -145,6 +155,9 @@ Failure StreamDriver::Admit() {
   if (context_.budget.refuses_requests()) return {.reason = Reason::kOverloadMemory};
   if (route_ == nullptr) return {.reason = Reason::kNoRoute};
   if (HasViaOf(request_.headers, context_.via_name)) return {.reason = Reason::kLoopDetected};
+  if (request_.is_grpc && HasBadTimeout(request_.headers)) {
+    return {.reason = Reason::kBadRequest, .detail = "malformed grpc-timeout"};
+  }
   return {};
 }
 
@@ -169,7 +182,9 @@ void StreamDriver::OnDeadline() {
       deadline_reason_ == Reason::kMaxStream ? metrics::TimeoutTier::kMaxStream
                                              : metrics::TimeoutTier::kOverall));
   if (stream_->is_head_sent()) {
-    CutStream(deadline_reason_, StreamOutcome::kStall);
+    // Whom the caller gave a deadline is not to blame that the stream had not ended by then.
+    const bool is_callers = request_.is_grpc && propagated_ != nullptr;
+    CutStream(deadline_reason_, is_callers ? StreamOutcome::kClientGone : StreamOutcome::kStall);
     return;
   }
   response_.reset();
@@ -222,6 +237,7 @@ Task<void> StreamDriver::Run() {
     if (response_->stream != nullptr) ObserveContent();
     request_.record.response_bytes += chunk->data.size();
     const http::HeaderList* trailers = chunk->is_last ? response_->body->trailers() : nullptr;
+    if (trailers != nullptr && request_.is_grpc) grpc_status_ = grpc::StatusIn(*trailers);
     stream_->SendData(chunk->data, chunk->is_last && trailers == nullptr);
     if (chunk->is_last) break;
     while (stream_->pending_bytes() > 0) co_await stream_->drained().Wait();
@@ -238,20 +254,31 @@ Task<void> StreamDriver::Run() {
   Conclude(outcome, response_->reason, response_->status);
 }
 
+// A stream's time is bounded by max_stream in place of overall (TO-3). What the answer to a gRPC
+// call is, its head does not say; it may be a stream, unless it has ended. A deadline that the
+// caller of a call has set holds for all of it.
+void StreamDriver::RearmDeadline() {
+  const http::Response& response = *response_;
+  if (response.stream == nullptr) {
+    const bool has_ended =
+        !response.has_body || (response.grpc != nullptr && response.grpc->is_ended);
+    if (!is_grpc_answer() || has_ended || propagated_ != nullptr) return;
+  }
+  propagated_.reset();
+  deadline_reason_ = Reason::kMaxStream;
+  route_->max_stream_timeouts->Arm(deadline_);
+}
+
 void StreamDriver::SendHead() {
   http::Response& response = *response_;
-  if (response.stream != nullptr) {
-    // A stream's time is bounded by max_stream in place of overall (TO-3).
-    propagated_.reset();
-    deadline_reason_ = Reason::kMaxStream;
-    route_->max_stream_timeouts->Arm(deadline_);
-  }
+  RearmDeadline();
   // One id on every answer; the service's own is in its place in the trace.
   response.headers.Remove(HeaderId::kXRequestId);
   for (const HeaderField& field : request_.response_headers) response.headers.Add(field);
   if (!response.headers.Has(HeaderId::kDate)) {
     response.headers.Add({"Date", HttpDateNow(context_.loop, arena_), HeaderId::kDate});
   }
+  if (request_.is_grpc) grpc_status_ = grpc::StatusIn(response.headers);
   stream_->SendHead({.status = response.status,
                      .headers = &response.headers,
                      .has_body = response.has_body,
@@ -268,6 +295,7 @@ void StreamDriver::SendFailure(const Failure& failure, std::string_view detail) 
   reply_context.are_retries_exhausted = request_.record.retries_exhausted;
   reply_context.status = failure.status;
   reply_context.is_outcome_unknown = failure.is_outcome_unknown;
+  if (request_.is_grpc) reply_context.format = common::ErrorFormat::kGrpc;
   if (failure.reason == Reason::kIdemKeyMissing) {
     reply_context.described_by = kIdempotencyKeyDocument;
   }
@@ -281,6 +309,7 @@ void StreamDriver::SendFailure(const Failure& failure, std::string_view detail) 
                      .has_body = !reply.body.empty(),
                      .body_length = reply.body.size(),
                      .close = reply.closes_connection || context_.is_draining});
+  if (request_.is_grpc) grpc_status_ = reply.grpc_code;
   request_.record.response_bytes = reply.body.size();
   stream_->SendData(reply.body, true);
   stream_->Finish(nullptr);
@@ -295,7 +324,14 @@ void StreamDriver::CutStream(Reason reason, StreamOutcome outcome) {
     reply_context.request_id = request_.id;
     stream_->SendData(BuildStreamError(reason, reply_context, arena_), false);
   }
-  stream_->Abort();
+  if (is_grpc_answer()) {
+    http::HeaderList trailers;
+    common::BuildGrpcTrailers(reason, {}, arena_, trailers);
+    grpc_status_ = grpc::StatusIn(trailers);
+    stream_->Finish(&trailers);
+  } else {
+    stream_->Abort();
+  }
   Conclude(outcome, reason, response_->status);
 }
 
@@ -326,9 +362,15 @@ void StreamDriver::Conclude(StreamOutcome outcome, Reason reason, int status) {
     response_.reset();
   }
   const MonoTime now = context_.loop.PreciseNow();
+  // What HTTP would say of a call; its own 200 says nothing.
+  const int verdict = grpc_status_.has_value() ? grpc::HttpStatusOf(*grpc_status_) : status;
   if (route_ != nullptr) {
+    if (request_.is_grpc) {
+      const metrics::GrpcCode code = metrics::GrpcCodeOf(grpc_status_);
+      context_.metrics.Increment(route_->metrics->grpc_calls.At(code));
+    }
     // In-band errors count against the request (OB-8).
-    metrics::CodeClass code_class = metrics::CodeClassOf(status);
+    metrics::CodeClass code_class = metrics::CodeClassOf(verdict);
     if (outcome != StreamOutcome::kComplete && outcome != StreamOutcome::kClientGone) {
       code_class = metrics::CodeClass::k5xx;
     }
@@ -341,11 +383,12 @@ void StreamDriver::Conclude(StreamOutcome outcome, Reason reason, int status) {
     }
   }
   if (snapshot_->config->log.access != config::AccessLog::kNone) {
-    const bool is_error = status >= 500 || status == 0 || outcome != StreamOutcome::kComplete;
+    const bool is_error = verdict >= 500 || verdict == 0 || outcome != StreamOutcome::kComplete;
     if (is_error || snapshot_->config->log.access == config::AccessLog::kAll) {
       WriteAccessLog(context_.log, {.request = request_,
                                     .route = route_ == nullptr ? std::string_view() : route_->name,
                                     .status = status,
+                                    .grpc_status = grpc_status_,
                                     .reason = reason,
                                     .is_stream = is_stream,
                                     .outcome = outcome,

@@ -67,6 +67,10 @@ class StreamDriver final : public http::StreamHandler, public Pooled {
   Task<void> Run();
   void SendHead();
   void SendFailure(const http::Failure& failure, std::string_view detail = {});
+  // What becomes of its time limits once the head of an answer is known.
+  void RearmDeadline();
+  // The answer is one of gRPC: it ends with a status in trailers.
+  bool is_grpc_answer() const { return request_.is_grpc && response_->status == 200; }
   // After the head was sent.
   void CutStream(http::Reason reason, http::StreamOutcome outcome);
   void ObserveContent();
@@ -85,6 +89,7 @@ class StreamDriver final : public http::StreamHandler, public Pooled {
   http::Reason deadline_reason_ = http::Reason::kDeadline;
   uint64_t seen_content_events_ = 0;
   MonoTime last_content_;
+  std::optional<int> grpc_status_;  // as the client was told it
   bool is_concluded_ = false;
   Task<void> task_;
 };

@@ -59,7 +59,8 @@ struct Request {
   std::optional<uint64_t> body_length;  // unset with a body: chunked
   bool expects_continue = false;
   Protocol protocol = Protocol::kHttp1;  // of the client
-  std::string_view peer_address;  // of the other end of the connection, without the port
+  bool is_grpc = false;                  // a call of gRPC (proxy/grpc/call.h)
+  std::string_view peer_address;         // of the other end of the connection, without the port
   std::string_view scheme = "http";
   // What the client has proven by TLS (proxy/net/secure_session.h); empty: nothing.
   std::string_view peer_identity;
@@ -88,6 +89,8 @@ struct Request {
   bool needs_new_connection = false;
   // Some byte of some attempt has gone upstream.
   bool was_dispatched = false;
+  // All of it was handed to the connection of this attempt: nothing more can be sent.
+  bool is_sent_whole = false;
   // The maximum over the attempts so far (B0.2).
   Executed executed = Executed::kNo;
   RequestRecord record;

@@ -23,6 +23,7 @@
 #include "proxy/base/pooled.h"
 #include "proxy/http/body.h"
 #include "proxy/http/failure.h"
+#include "proxy/http/grpc_state.h"
 #include "proxy/http/headers.h"
 #include "proxy/http/reason.h"
 #include "proxy/http/stream_state.h"
@@ -74,6 +75,8 @@ class Response {
   Reason reason = Reason::kNone;
   // Set for text/event-stream from upstream; owned by the body.
   const StreamState* stream = nullptr;
+  // Set for the answer to a gRPC call from upstream; owned by the body, also when there is none.
+  const GrpcState* grpc = nullptr;
   // The status was made from an error event that came before any content (RT-5).
   StreamError stream_error = StreamError::kNone;
 

@@ -68,8 +68,9 @@ class StreamHandlerFactory {
     int status = 400;
     std::string_view body;
   };
-  // Fills `headers` with fields whose strings live in `arena`.
-  virtual Rejection Reject(Reason reason, std::string_view detail, Arena& arena,
+  // Fills `headers` with fields whose strings live in `arena`. `is_grpc`: it was a gRPC call, and
+  // the answer is in its form.
+  virtual Rejection Reject(Reason reason, std::string_view detail, bool is_grpc, Arena& arena,
                            HeaderList& headers) = 0;
   // No new requests: answers get `Connection: close`.
   virtual bool is_draining() const = 0;

@@ -476,7 +476,7 @@ void ServerConnection::Refuse(Reason reason, std::string_view detail) {
   Arena arena;
   http::HeaderList headers;
   const http::StreamHandlerFactory::Rejection rejection =
-      context_.handlers->Reject(reason, detail, arena, headers);
+      context_.handlers->Reject(reason, detail, /*is_grpc=*/false, arena, headers);
   HeadOptions options;
   options.connection = ConnectionOption::kClose;
   const size_t room = MaxHeadBytes(std::string_view(), headers, options);

@@ -30,6 +30,17 @@ std::string_view AuthorityOf(const http::RequestHeadToSend& head) {
   return head.authority.empty() ? kNamelessHost : head.authority;
 }
 
+// Trailers of an answer that should have stood in its head: nobody may rely on them, so they are
+// left out. Metadata of gRPC services may have any name. Those of framing end the stream instead.
+constexpr http::HeaderIdSet kTooLate(HeaderId::kAuthorization, HeaderId::kContentEncoding,
+                                     HeaderId::kContentType, HeaderId::kCookie,
+                                     HeaderId::kForwarded, HeaderId::kIdempotencyKey,
+                                     HeaderId::kLocation, HeaderId::kRetryAfter,
+                                     HeaderId::kSetCookie, HeaderId::kVia,
+                                     HeaderId::kWwwAuthenticate, HeaderId::kXForwardedClientCert,
+                                     HeaderId::kXForwardedFor, HeaderId::kXForwardedHost,
+                                     HeaderId::kXForwardedProto, HeaderId::kXOutrigger);
+
 bool TakesTrailers(const http::HeaderList& headers) {
   for (const http::HeaderField& field : headers) {
     if (field.id == HeaderId::kTe && http::ListContainsToken(field.value, "trailers")) return true;
@@ -195,6 +206,7 @@ void ClientStream::Release() {
 }
 
 bool ClientStream::AddField(std::string_view name, std::string_view value) {
+  if (has_final_head_ && kTooLate.Contains(http::ClassifyHeader(name))) return true;
   const bool is_good =
       has_final_head_ ? incoming_.AddTrailer(name, value) : reader_.Add(name, value, arena_, head_);
   if (!is_good) is_malformed_ = true;

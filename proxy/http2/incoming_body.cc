@@ -80,7 +80,10 @@ bool IncomingBody::AddTrailer(std::string_view name, std::string_view value) {
   trailer_bytes_ += name.size() + value.size() + 4;
   if (trailer_bytes_ > kMaxTrailerBytes || trailers_.size() == kMaxTrailerFields) return false;
   if (!http1::IsToken(name) || !http1::IsFieldValue(value)) return false;
-  if (!http1::MayBeTrailer(http::ClassifyHeader(name))) return false;
+  const http::HeaderId id = http::ClassifyHeader(name);
+  if (id == http::HeaderId::kGrpcMessage) value = http::TrimOws(value);
+  if (http::TrimOws(value).size() != value.size()) return false;
+  if (!http1::MayBeTrailer(id)) return false;
   trailers_.Add(trailer_arena_.Copy(name), trailer_arena_.Copy(value));
   return true;
 }

@@ -40,6 +40,7 @@ bool ResponseHeadReader::Add(std::string_view name, std::string_view value, Aren
   has_regular_ = true;
   const HeaderId id = http::ClassifyHeader(name);
   if (!http1::IsToken(name) || kConnectionSpecific.Contains(id)) return false;
+  if (id == HeaderId::kGrpcMessage) value = http::TrimOws(value);
   // RFC 9113, 8.2.1: what HTTP/1 would strip, HTTP/2 must not have.
   if (http::TrimOws(value).size() != value.size()) return false;
   if (head.headers.size() == kLimits.max_fields) return false;

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "proxy/base/arena.h"
+#include "proxy/grpc/call.h"
 #include "proxy/http2/server_connection.h"
 
 namespace outrigger::http2 {
@@ -88,6 +89,7 @@ void ServerStream::Begin() {
   const bool is_ended = incoming_.is_ended() && incoming_.received_bytes() == 0;
   const HeadVerdict verdict = head_.Finish(is_ended, request);
   is_head_request_ = request.method == http::Method::kHead;
+  request.is_grpc = grpc::IsCall(request.method, request.headers);
   switch (verdict.kind) {
     case HeadVerdict::Kind::kOk:
       break;
@@ -130,8 +132,8 @@ void ServerStream::Begin() {
 void ServerStream::Refuse(Reason reason, std::string_view detail) {
   Arena arena;
   http::HeaderList headers;
-  const http::StreamHandlerFactory::Rejection rejection =
-      connection_.context().handlers->Reject(reason, detail, arena, headers);
+  const http::StreamHandlerFactory::Rejection rejection = connection_.context().handlers->Reject(
+      reason, detail, handler_->request().is_grpc, arena, headers);
   SendHead({.status = rejection.status,
             .headers = &headers,
             .has_body = !rejection.body.empty(),
@@ -148,7 +150,9 @@ void ServerStream::SendHead(const http::ResponseHeadToSend& head) {
   has_answer_body_ = head.has_body && !is_bodiless;
   if (head.status != 204) {
     if (has_answer_body_) answer_left_ = head.body_length;
-    const std::optional<uint64_t> zero = is_bodiless ? std::nullopt : std::optional<uint64_t>(0);
+    // gRPC's trailers-only has a status in place of a length.
+    const bool states_none = is_bodiless || head.headers->Has(http::HeaderId::kGrpcStatus);
+    const std::optional<uint64_t> zero = states_none ? std::nullopt : std::optional<uint64_t>(0);
     const std::optional<uint64_t> length =
         has_answer_body_ || is_bodiless ? head.body_length : zero;
     if (length.has_value()) block.AddContentLength(*length);
@@ -258,6 +262,8 @@ void ServerStream::OnBodyWait(bool is_waiting) {
     static const http::HeaderList kNone;
     OnInformational(100, kNone);
   }
+  // The messages of a call may be far apart: it has a deadline instead.
+  if (handler_->request().is_grpc) return;
   connection_.context().body_idle_timeouts->Arm(read_deadline_);
 }
 

@@ -9,6 +9,7 @@ std::span<const Descriptor* const> AllDescriptors() {
       &families::kTtft,
       &families::kInterToken,
       &families::kStreamOutcome,
+      &families::kGrpcCalls,
       &families::kInFlight,
       &families::kDownstreamConnections,
       &families::kAcceptErrors,

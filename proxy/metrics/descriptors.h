@@ -52,6 +52,10 @@ inline constexpr Descriptor kInterToken = {"outrigger_inter_token_seconds",
 inline constexpr Descriptor kStreamOutcome = {
     "outrigger_stream_outcome_total", Type::kCounter, "route,outcome",
     "Streamed responses by how they ended: complete, error_event, cut, stall, client_gone."};
+inline constexpr Descriptor kGrpcCalls = {
+    "outrigger_grpc_calls_total", Type::kCounter, "route,code",
+    "gRPC calls by the status that their caller was told; none: without one, since the call was "
+    "cut or left."};
 inline constexpr Descriptor kInFlight = {"outrigger_in_flight_requests", Type::kGauge, "",
                                          "Requests that have begun and not ended."};
 inline constexpr Descriptor kDownstreamConnections = {

@@ -61,6 +61,7 @@ std::string MetricsReference() {
   const std::vector<ClosedList> lists = {
       {families::kRequests, "code_class", CodeClassNames()},
       {families::kStreamOutcome, "outcome", StreamOutcomeNames()},
+      {families::kGrpcCalls, "code", GrpcCodeNames()},
       {families::kIdempotency, "result", IdempotencyResultNames()},
       {families::kLimiterDecisions, "decision", LimiterDecisionNames()},
       {families::kLimiterDecisions, "mode", FilterModeNames()},

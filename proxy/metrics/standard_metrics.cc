@@ -51,6 +51,25 @@ constexpr Names<TimeoutTier> kTimeoutTiers = {
 constexpr Names<Http2Flood> kHttp2Floods = {
     "resets",     "errors",       "pings",         "settings", "priorities",
     "empty_data", "tiny_windows", "continuations", "acks",     "queued_frames"};
+constexpr Names<GrpcCode> kGrpcCodes = {"OK",
+                                        "CANCELLED",
+                                        "UNKNOWN",
+                                        "INVALID_ARGUMENT",
+                                        "DEADLINE_EXCEEDED",
+                                        "NOT_FOUND",
+                                        "ALREADY_EXISTS",
+                                        "PERMISSION_DENIED",
+                                        "RESOURCE_EXHAUSTED",
+                                        "FAILED_PRECONDITION",
+                                        "ABORTED",
+                                        "OUT_OF_RANGE",
+                                        "UNIMPLEMENTED",
+                                        "INTERNAL",
+                                        "UNAVAILABLE",
+                                        "DATA_LOSS",
+                                        "UNAUTHENTICATED",
+                                        "other",
+                                        "none"};
 constexpr Names<UpstreamPhase> kUpstreamPhases = {"connect", "head", "total"};
 constexpr Names<ConnectionState> kConnectionStates = {"active", "idle"};
 
@@ -68,7 +87,8 @@ static_assert(IsComplete(kCodeClasses) && IsComplete(kStreamOutcomes) &&
               IsComplete(kBreakerStates) && IsComplete(kBreakerCauses) &&
               IsComplete(kBreakerRefusals) && IsComplete(kProbeResults) &&
               IsComplete(kRetryCauses) && IsComplete(kRetryResults) && IsComplete(kTimeoutTiers) &&
-              IsComplete(kUpstreamPhases) && IsComplete(kConnectionStates));
+              IsComplete(kGrpcCodes) && IsComplete(kUpstreamPhases) &&
+              IsComplete(kConnectionStates));
 
 std::span<const std::string_view> ReasonNames() {
   static const auto names = [] {
@@ -96,6 +116,7 @@ std::span<const std::string_view> RetryCauseNames() { return kRetryCauses; }
 std::span<const std::string_view> RetryResultNames() { return kRetryResults; }
 std::span<const std::string_view> TimeoutTierNames() { return kTimeoutTiers; }
 std::span<const std::string_view> Http2FloodNames() { return kHttp2Floods; }
+std::span<const std::string_view> GrpcCodeNames() { return kGrpcCodes; }
 std::span<const std::string_view> UpstreamPhaseNames() { return kUpstreamPhases; }
 std::span<const std::string_view> ConnectionStateNames() { return kConnectionStates; }
 
@@ -104,9 +125,17 @@ CodeClass CodeClassOf(int status) {
   return static_cast<CodeClass>(status / 100 - 1);
 }
 
+GrpcCode GrpcCodeOf(std::optional<int> status) {
+  if (!status.has_value()) return GrpcCode::kNone;
+  if (*status < 0 || *status > static_cast<int>(GrpcCode::kUnauthenticated))
+    return GrpcCode::kOther;
+  return static_cast<GrpcCode>(*status);
+}
+
 RouteMetrics::RouteMetrics(Registry& registry, std::string_view route)
     : requests(registry, families::kRequests, LabelValues{route}, kCodeClasses, ReasonNames()),
       stream_outcome(registry, families::kStreamOutcome, LabelValues{route}, kStreamOutcomes),
+      grpc_calls(registry, families::kGrpcCalls, LabelValues{route}, kGrpcCodes),
       duration(registry.AddHistogram(families::kRequestDuration, {route})),
       ttft(registry.AddHistogram(families::kTtft, {route})),
       inter_token(registry.AddHistogram(families::kInterToken, {route})) {}

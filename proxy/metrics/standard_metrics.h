@@ -18,6 +18,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -123,6 +124,14 @@ enum class Http2Flood : uint8_t {
   kQueuedFrames,  // other answers that are not taken
   kCount,
 };
+// The codes of gRPC as they are numbered, and what else there is.
+enum class GrpcCode : uint8_t {
+  kOk = 0,
+  kUnauthenticated = 16,
+  kOther,  // a number that gRPC does not define
+  kNone,   // cut, or left by its caller, before a status came
+  kCount,
+};
 enum class UpstreamPhase : uint8_t { kConnect, kHead, kTotal, kCount };
 enum class ConnectionState : uint8_t { kActive, kIdle, kCount };
 
@@ -140,11 +149,13 @@ std::span<const std::string_view> RetryCauseNames();
 std::span<const std::string_view> RetryResultNames();
 std::span<const std::string_view> TimeoutTierNames();
 std::span<const std::string_view> Http2FloodNames();
+std::span<const std::string_view> GrpcCodeNames();
 std::span<const std::string_view> UpstreamPhaseNames();
 std::span<const std::string_view> ConnectionStateNames();
 
 // For 100 to 599; kNone for anything else.
 CodeClass CodeClassOf(int status);
+GrpcCode GrpcCodeOf(std::optional<int> status);
 
 // A CounterTable indexed by enumerators.
 template <class Row, class Column = void>
@@ -178,6 +189,7 @@ struct RouteMetrics {
 
   EnumCounters<CodeClass, http::Reason> requests;
   EnumCounters<StreamOutcome> stream_outcome;
+  EnumCounters<GrpcCode> grpc_calls;
   const HistogramId duration;
   const HistogramId ttft;
   const HistogramId inter_token;

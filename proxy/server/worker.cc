@@ -93,12 +93,13 @@ class Worker::HandlerFactory final : public http::StreamHandlerFactory {
     return std::make_unique<chain::StreamDriver>(context_);
   }
 
-  Rejection Reject(http::Reason reason, std::string_view detail, Arena& arena,
+  Rejection Reject(http::Reason reason, std::string_view detail, bool is_grpc, Arena& arena,
                    http::HeaderList& headers) override {
     common::LocalReplyContext reply_context;
     static const http::HeaderList kNoHeaders;
     reply_context.request_id = context_.identity.RequestId(kNoHeaders, arena);
     reply_context.detail = detail;
+    if (is_grpc) reply_context.format = common::ErrorFormat::kGrpc;
     const common::LocalReply reply = BuildLocalReply(reason, reply_context, arena);
     for (const http::HeaderField& field : reply.headers()) headers.Add(field);
     headers.Add("x-request-id", reply_context.request_id);

@@ -24,6 +24,8 @@ namespace {
 // How long a service may leave `Expect: 100-continue` unanswered before the body is sent anyway
 // (RFC 9110, 10.1.1 asks not to wait for ever).
 constexpr absl::Duration kContinueWait = absl::Seconds(1);
+constexpr std::string_view kNoHttp2 =
+    "gRPC needs HTTP/2, and the upstream is configured with protocol http1";
 
 }  // namespace
 
@@ -76,11 +78,15 @@ Task<void> PumpBody(EventLoop& loop, Request& request, Exchange& exchange,
     while (stream.pending_bytes() > 0) co_await stream.drained().Wait();
   }
   stream.Finish(request.body->trailers());
+  request.is_sent_whole = true;
 }
 
 }  // namespace
 
 Task<Result> Router::Call(Request& request, chain::Next) {
+  if (request.is_grpc && upstream_.options().protocol != Protocol::kHttp2) {
+    co_return Failure{.reason = Reason::kNoRoute, .detail = kNoHttp2};
+  }
   ++request.record.attempts;
   Upstream::Need need{.must_be_new = request.needs_new_connection,
                       .may_run_twice = request.effects != http::Effects::kUnsafe};
@@ -157,7 +163,9 @@ std::optional<Failure> Router::Send(Request& request, Exchange& exchange) {
   head.headers = &request.headers;
   head.skipped = fields.skipped;
   head.added = &fields.added;
-  head.has_body = request.body != nullptr;
+  // A call without messages ends by an empty DATA frame, never by its head (gRPC over HTTP/2,
+  // "Requests"); a server of grpc-go would wait for it.
+  head.has_body = request.body != nullptr || request.is_grpc;
   // Without a body, a zero that the client stated is stated again: some services ask for it.
   head.body_length = head.has_body || !request.body_length.has_value() ? request.body_length
                                                                        : std::optional<uint64_t>(0);
@@ -167,8 +175,10 @@ std::optional<Failure> Router::Send(Request& request, Exchange& exchange) {
     request.record.request_bytes = whole->size();
     stream.SendData(*whole);
     stream.Finish(nullptr);
+    request.is_sent_whole = true;
   } else {
     request.record.request_bytes = 0;
+    request.is_sent_whole = false;
     exchange.pump = PumpBody(loop_, request, exchange, waits_for_continue);
     exchange.pump.Start();
   }

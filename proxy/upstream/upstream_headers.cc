@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <charconv>
 
+#include "proxy/grpc/timeout.h"
+
 namespace outrigger::upstream {
 
 using http::HeaderField;
@@ -15,6 +17,9 @@ constexpr std::string_view kExhausted = "x-outrigger-retries-exhausted";
 constexpr HeaderIdSet kRewritten(HeaderId::kXOutrigger, HeaderId::kXRequestId,
                                  HeaderId::kTraceparent, HeaderId::kXRequestTimeoutMs,
                                  HeaderId::kVia, HeaderId::kXForwardedFor);
+// Whoever sent one of these with a gRPC call has set it a deadline.
+constexpr HeaderIdSet kCallersTimeouts(HeaderId::kGrpcTimeout, HeaderId::kXRequestTimeoutMs,
+                                       HeaderId::kXEnvoyExpectedRqTimeoutMs);
 constexpr HeaderIdSet kLists(HeaderId::kVia, HeaderId::kXForwardedFor);
 
 std::string_view Decimal(Arena& arena, int64_t number) {
@@ -67,6 +72,14 @@ void BuildUpstreamFields(http::Request& request, MonoTime now, std::string_view 
   if (!request.deadline.is_infinite()) {
     const int64_t left = std::max<int64_t>(1, (request.deadline.nanos() - now.nanos()) / 1'000'000);
     out.added.Add({"x-request-timeout-ms", Decimal(arena, left), HeaderId::kXRequestTimeoutMs});
+    // Without a deadline of the caller's a call may be a stream that goes on for longer than
+    // `overall`; the service would end it.
+    if (present.Contains(HeaderId::kGrpcTimeout) ||
+        (request.is_grpc && present.Intersects(kCallersTimeouts))) {
+      out.skipped.Add(HeaderId::kGrpcTimeout);
+      out.added.Add({"grpc-timeout", grpc::FormatTimeout(request.deadline - now, arena),
+                     HeaderId::kGrpcTimeout});
+    }
   }
   for (const HeaderField& field : request.upstream_headers) out.added.Add(field);
 }

@@ -4,8 +4,9 @@
 // What the client sent goes along, in order, but for `x-outrigger-*` and the fields that are
 // rewritten here: X-Forwarded-For (the peer appended), X-Forwarded-Proto (when absent; Host goes
 // along unchanged, so nothing says it again), Via, x-request-id, traceparent, x-outrigger-attempt,
-// and x-request-timeout-ms with what is left of the deadline (TO-6). Hop-by-hop fields are left out
-// by the serialiser. Pure; strings live in the request's arena.
+// and x-request-timeout-ms with what is left of the deadline (TO-6), which is also what
+// grpc-timeout becomes when the caller has set a deadline. Hop-by-hop fields are left out by the
+// serialiser. Pure; strings live in the request's arena.
 
 #pragma once
 

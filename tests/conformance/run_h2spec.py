@@ -2,39 +2,25 @@
 
     OUTRIGGER_BIN=build/dev/bin/outrigger tests/conformance/run_h2spec.py
 
-The suite is a Go module, pinned here, and installed through Go's module proxy when it is not there yet.
+The suite is a Go module, installed when it is not there yet.
 """
 
-import os
-import pathlib
 import re
 import subprocess
-import sys
-import tempfile
 import unittest
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "integration"))
+import suites  # first: it says where the others are
 
-import harness  # noqa: E402 - needs the path
+import harness
 
-MODULE = "github.com/summerwind/h2spec/cmd/h2spec@v2.2.1+incompatible"
-SUITES = pathlib.Path(os.environ.get("SUITES_DIR") or tempfile.gettempdir()) / "h2spec"
+PROGRAM = ("github.com/summerwind/h2spec/cmd/h2spec", "v2.2.1+incompatible")
 # Cases of each section; fewer would mean that some were not run.
 SECTIONS = {"generic": 44, "hpack": 7, "http2": 94}
 
 
-def install():
-    program = SUITES / "h2spec"
-    if not program.exists():
-        SUITES.mkdir(parents=True, exist_ok=True)
-        subprocess.run([os.environ.get("GO_PROGRAM", "go"), "install", MODULE], check=True, timeout=300,
-                       env={**os.environ, "GOBIN": str(SUITES)})
-    return program
-
-
 class H2Spec(harness.TestCase):
     def test_all_cases_pass(self):
-        program = install()
+        program = suites.install("h2spec", *PROGRAM)
         upstream = self.upstream(harness.answering(harness.response(b"hello")))
         proxy = self.outrigger(upstream, listener={"protocol": "http2"})
         host, port = proxy.address

@@ -711,11 +711,12 @@ def listening_port(pid):
             sockets.add(os.readlink(f"/proc/{pid}/fd/{descriptor}"))
         except OSError:
             pass  # closed meanwhile
-    with open(f"/proc/{pid}/net/tcp", encoding="ascii") as table:
-        for line in table.readlines()[1:]:
-            words = line.split()
-            if words[3] == "0A" and f"socket:[{words[9]}]" in sockets:
-                return int(words[1].partition(":")[2], 16)
+    for name in ("tcp", "tcp6"):
+        with open(f"/proc/{pid}/net/{name}", encoding="ascii") as table:
+            for line in table.readlines()[1:]:
+                words = line.split()
+                if words[3] == "0A" and f"socket:[{words[9]}]" in sockets:
+                    return int(words[1].partition(":")[2], 16)
     return None
 
 

@@ -1,0 +1,83 @@
+"""Runs the interoperability cases of gRPC, grpc-go's client and server, through the proxy; all must pass.
+
+    OUTRIGGER_BIN=build/dev/bin/outrigger tests/conformance/run_grpc_interop.py
+
+All cases but those that need credentials of Google's, and pick_first_unary: it asks for an id that this server does not
+give, with or without a proxy. Both programs are Go modules, installed when they are not there
+yet.
+"""
+
+import subprocess
+import unittest
+
+import suites  # first: it says where the others are
+
+import harness
+import tls_support
+
+VERSION = "v1.65.0"
+# As in the suite's own script: the policy by which the client sees load reports.
+SERVICE_CONFIG = '{"loadBalancingConfig": [{"test_backend_metrics_load_balancer": {}}]}'
+CASES = [
+    "empty_unary",
+    "large_unary",
+    "client_streaming",
+    "server_streaming",
+    "ping_pong",
+    "empty_stream",
+    "timeout_on_sleeping_server",
+    "cancel_after_begin",
+    "cancel_after_first_response",
+    "status_code_and_message",
+    "special_status_message",
+    "custom_metadata",
+    "unimplemented_method",
+    "unimplemented_service",
+    "orca_per_rpc",
+    "orca_oob",
+    "rpc_soak",
+    "channel_soak",
+]
+
+
+class GrpcInterop(harness.TestCase):
+    def setUp(self):
+        super().setUp()
+        self.caller = suites.install("grpc-go", "google.golang.org/grpc/interop/client", VERSION)
+        server = suites.install("grpc-go", "google.golang.org/grpc/interop/server", VERSION)
+        service = harness.Program([server, "-port", "0"], "interop server")
+        self._programs.append(service)
+        self.addCleanup(service.kill)
+        port = harness.eventually(lambda: harness.listening_port(service.pid), "the interop server listens")
+        self.address = f"127.0.0.1:{port}"
+
+    def run_cases(self, what, listener=None, flags=()):
+        # Errors are what some cases are about.
+        proxy = self.outrigger(self.address, listener=listener, upstream_options={"protocol": "http2"},
+                               filters=[{"idempotency": {}}, {"rate_limit": {}}, {"retry": {}},
+                                        {"breaker": {"consecutive": 100, "failure_ratio": "100%", "min_requests": 100}},
+                                        {"timeout": {}}])
+        host, port = proxy.address
+        failed = {}
+        for case in CASES:
+            done = subprocess.run([self.caller, "-server_host", host, "-server_port", str(port), "-test_case", case,
+                                   "-service_config_json", SERVICE_CONFIG, *flags], capture_output=True, text=True, timeout=60, check=False)
+            if done.returncode != 0:
+                failed[case] = done.stdout + done.stderr
+        print(f"grpc interop, {what}: {len(CASES) - len(failed)} of {len(CASES)}")
+        self.assertEqual(failed, {}, "\n".join(failed.values()))
+        self.assertGreater(proxy.metric("grpc_calls_total", code="OK"), len(CASES))
+        self.assert_idle(proxy)
+
+    def test_all_cases_over_plaintext(self):
+        self.run_cases("plaintext")
+
+    def test_all_cases_over_tls(self):
+        authority = tls_support.Authority(self.folder)
+        pair = authority.issue("server")
+        self.run_cases("TLS", {"tls": {"cert": pair.cert, "key": pair.key}},
+                       ["-use_tls", "-use_test_ca", "-ca_file", authority.cert, "-server_host_override", "localhost"])
+
+
+if __name__ == "__main__":
+    unittest.main()
