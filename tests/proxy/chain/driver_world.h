@@ -122,6 +122,7 @@ struct FakeRequest {
   std::vector<std::string> pieces;
   bool is_whole = false;  // the body was received together with the head
   bool takes = true;      // the client reads its answer
+  bool is_grpc = false;   // a call, as the codec of HTTP/2 recognises it
 };
 
 class FakeExchange {
@@ -143,6 +144,8 @@ class FakeExchange {
     request.target = given_.path;
     request.authority = "test";
     request.informational = &stream;
+    request.is_grpc = given_.is_grpc;
+    if (given_.is_grpc) request.protocol = http::Protocol::kHttp2;
     for (const auto& [name, value] : given_.headers) request.headers.Add(name, value);
     if (!given_.pieces.empty()) request.body = std::make_unique<ClientBody>(world_.loop, given_);
     driver_->Start(stream);

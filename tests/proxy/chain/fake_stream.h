@@ -45,6 +45,10 @@ class FakeStream final : public http::ServerStream {
   void Finish(const http::HeaderList* trailers) override {
     journal_.push_back(trailers == nullptr ? "finish" : "finish with trailers");
     ++ends_;
+    if (trailers == nullptr) return;
+    for (const http::HeaderField& field : *trailers) {
+      trailers_.emplace_back(std::string(field.name), std::string(field.value));
+    }
   }
   void Abort() override {
     journal_.push_back("abort");
@@ -70,18 +74,24 @@ class FakeStream final : public http::ServerStream {
   bool is_aborted() const { return is_aborted_; }
   int ends() const { return ends_; }
   // Empty when absent.
-  std::string header(std::string_view name) const {
-    for (const auto& [key, value] : headers_) {
+  std::string header(std::string_view name) const { return Find(headers_, name); }
+  std::string trailer(std::string_view name) const { return Find(trailers_, name); }
+
+ private:
+  using Fields = std::vector<std::pair<std::string, std::string>>;
+
+  static std::string Find(const Fields& fields, std::string_view name) {
+    for (const auto& [key, value] : fields) {
       if (http::EqualsIgnoreCase(key, name)) return value;
     }
     return "";
   }
 
- private:
   Journal& journal_;
   Signal drained_;
   int status_ = 0;
-  std::vector<std::pair<std::string, std::string>> headers_;
+  Fields headers_;
+  Fields trailers_;
   std::string body_;
   size_t pending_ = 0;
   int ends_ = 0;

@@ -154,6 +154,7 @@ class ScriptedService {
       received_[number] += chunk->data;
       has_more = !chunk->is_last;
     }
+    request.is_sent_whole = !answer.is_early;
     co_await loop_.Sleep(answer.head_takes);
     if (has_failure) co_return *answer.failure;
     if (answer.interim != 0 && request.informational != nullptr) {
