@@ -22,6 +22,7 @@ inline constexpr PresetPath kPresetPaths[] = {
     {"embeddings", "/v1/embeddings", Preset::kEmbeddings},
     {"rerank", "/v1/rerank", Preset::kEmbeddings},
     {"kserve-infer", "/v2/models/*/infer", Preset::kKserve},
+    {"kserve-grpc-infer", "/inference.GRPCInferenceService/ModelInfer", Preset::kKserve},
 };
 
 // Replaces the defaults in which the preset's requests differ (TO-3).

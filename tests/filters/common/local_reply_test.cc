@@ -101,6 +101,54 @@ TEST_P(ClosedList, TheOtherErrorFormatsAreJsonToo) {
   EXPECT_EQ(envelope["request_id"], "r");
 }
 
+// PR-3: trailers-only, with the code of the table and the hints of every other reply.
+TEST_P(ClosedList, GrpcCallersAreToldInFields) {
+  for (const Effects effects : {Effects::kNone, Effects::kUnsafe}) {
+    Arena arena;
+    const LocalReplyContext context = {
+        .effects = effects, .detail = "100 %\n", .format = ErrorFormat::kGrpc};
+    const LocalReply reply = BuildLocalReply(GetParam(), context, arena);
+    EXPECT_EQ(reply.status, 200);
+    EXPECT_EQ(reply.body, "");
+    auto fields = Fields(reply);
+    EXPECT_EQ(fields["content-type"], "application/grpc");
+    EXPECT_EQ(fields["grpc-status"], std::to_string(RuleOf(GetParam()).grpc_code));
+    EXPECT_NE(fields["grpc-status"], "0");
+    EXPECT_EQ(fields["grpc-message"], "100 %25%0A");
+    EXPECT_EQ(fields["x-outrigger-reason"], http::ReasonName(GetParam()));
+    // Their libraries obey the pushback as SDKs do x-should-retry.
+    const bool may_retry = fields["x-should-retry"] == "true";
+    if (!may_retry) {
+      EXPECT_EQ(fields["grpc-retry-pushback-ms"], "-1");
+    } else if (fields.count("retry-after-ms") != 0) {
+      EXPECT_EQ(fields["grpc-retry-pushback-ms"], fields["retry-after-ms"]);
+    } else {
+      EXPECT_EQ(fields.count("grpc-retry-pushback-ms"), 0u);
+    }
+
+    http::HeaderList trailers;
+    BuildGrpcTrailers(GetParam(), {}, arena, trailers);
+    EXPECT_EQ(trailers.Get("grpc-status"), fields["grpc-status"]);
+    EXPECT_EQ(trailers.Get("grpc-message"), RuleOf(GetParam()).title);
+    EXPECT_EQ(trailers.Get("x-outrigger-reason"), http::ReasonName(GetParam()));
+  }
+}
+
+TEST(LocalReply, HasRoomForEveryFieldOfAGrpcReply) {
+  Arena arena;
+  const LocalReply reply = BuildLocalReply(Reason::kBreakerOpen,
+                                           {.format = ErrorFormat::kGrpc,
+                                            .is_outcome_unknown = true,
+                                            .are_retries_exhausted = true},
+                                           arena);
+  EXPECT_LE(reply.headers().size(), LocalReply::kMaxFields);
+  EXPECT_EQ(Fields(reply)["x-outrigger-retries-exhausted"], "1");
+  EXPECT_EQ(Fields(reply)["x-outrigger-outcome"], "unknown");
+  EXPECT_EQ(Fields(BuildLocalReply(Reason::kAuthMissing, {.format = ErrorFormat::kGrpc}, arena))
+                .count("www-authenticate"),
+            1u);
+}
+
 // The error event must be understood by another instance of ourselves, in every format.
 TEST_P(ClosedList, TheStreamErrorIsOneErrorEventWithTheSameObject) {
   for (const ErrorFormat format :

@@ -175,7 +175,8 @@ TEST(Effects, OfThePresetsByPathAreThoseOfTheSemantics) {
             "/v1/messages none\n"
             "/v1/embeddings none\n"
             "/v1/rerank none\n"
-            "/v2/models/*/infer none\n");
+            "/v2/models/*/infer none\n"
+            "/inference.GRPCInferenceService/ModelInfer none\n");
 }
 
 }  // namespace

@@ -131,6 +131,8 @@ TEST_F(IncomingBodyTest, TakesTrailersThatMayComeLateAndNoOthers) {
   IncomingBody incoming(owner_, loop_, pool_);
   const std::unique_ptr<http::Body> body = incoming.NewBody();
   EXPECT_TRUE(incoming.AddTrailer("grpc-status", "0"));
+  EXPECT_TRUE(incoming.AddTrailer("grpc-message", "failed: "));
+  EXPECT_FALSE(incoming.AddTrailer("x", " a"));
   EXPECT_FALSE(incoming.AddTrailer("content-length", "0"));
   EXPECT_FALSE(incoming.AddTrailer("host", "a"));
   EXPECT_FALSE(incoming.AddTrailer("x", "a\r\nb"));
@@ -138,6 +140,7 @@ TEST_F(IncomingBodyTest, TakesTrailersThatMayComeLateAndNoOthers) {
   EXPECT_EQ(body->trailers(), nullptr);
   incoming.End();
   EXPECT_EQ(body->trailers()->Get("grpc-status"), "0");
+  EXPECT_EQ(body->trailers()->Get("grpc-message"), "failed:");
 }
 
 TEST(OutgoingBody, SendsLentAndKeptBytesInOrderAndChargesWhatItKeeps) {

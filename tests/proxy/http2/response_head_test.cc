@@ -61,6 +61,14 @@ TEST(ResponseHead, RefusesWhatHttp1WouldReadOtherwise) {
   EXPECT_FALSE(Takes({ok, {"content-length", "5"}, {"content-length", "5"}}));
 }
 
+TEST(ResponseHead, TakesAGrpcMessageWithBlanksAroundIt) {
+  ResponseHead head;
+  ASSERT_TRUE(Takes({{":status", "200"}, {"grpc-status", "13"}, {"grpc-message", " failed: "}}, &head));
+  EXPECT_EQ(head.headers.Get("grpc-message"), "failed:");
+  ASSERT_TRUE(Takes({{":status", "200"}, {"grpc-message", " "}}, &head));
+  EXPECT_EQ(head.headers.Get("grpc-message"), "");
+}
+
 TEST(ResponseHead, LimitsOneHeadAndAllOfThem) {
   constexpr http1::HeadLimits kLimits;
   Fields many{{":status", "200"}};
