@@ -1,6 +1,5 @@
 #include "proxy/grpc/message.h"
 
-
 namespace outrigger::grpc {
 namespace {
 

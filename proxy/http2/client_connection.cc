@@ -9,6 +9,10 @@ using http::Reason;
 
 namespace {
 
+// Between two answers. Servers of gRPC end the connection, and all that runs on it, at the fourth
+// PING without one, for minutes.
+constexpr int kMaxProbes = 2;
+
 SessionOptions Options() {
   constexpr size_t kFramePayloadBytes = 16 * 1024;
   SessionOptions options;
@@ -84,6 +88,8 @@ void ClientConnection::FlushNow() {
 
 void ClientConnection::Probe() {
   if (probe_deadline_.is_armed()) return;
+  if (probes_ == kMaxProbes) return;
+  ++probes_;
   session_.Ping();
   timeouts_.settings.Arm(probe_deadline_);
   FlushLater();
@@ -171,6 +177,7 @@ void ClientConnection::OnFrame(const nghttp2_frame& frame) {
     default:
       break;
   }
+  if (frame.hd.type == NGHTTP2_HEADERS) probes_ = 0;
   ClientStream* stream = Find(frame.hd.stream_id);
   if (stream == nullptr) return;
   const bool is_last = (frame.hd.flags & NGHTTP2_FLAG_END_STREAM) != 0;
@@ -194,6 +201,7 @@ void ClientConnection::OnFrame(const nghttp2_frame& frame) {
 
 void ClientConnection::OnData(int32_t stream_id, std::string_view data) {
   connection_credit_ += data.size();
+  probes_ = 0;
   ClientStream* stream = Find(stream_id);
   if (stream == nullptr) return;
   stream->OnData(data);

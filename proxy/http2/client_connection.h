@@ -160,6 +160,7 @@ class ClientConnection final : public Deletable,
   size_t open_streams_ = 0;
   size_t connection_credit_ = 0;  // of the window, to be given back
   State state_ = State::kConnecting;
+  int probes_ = 0;  // since HEADERS or DATA came
   bool has_settings_ = false;
   bool has_changed_ = false;    // and the owner was not told yet
   bool is_broken_ = false;      // sending failed

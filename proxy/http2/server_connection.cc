@@ -268,6 +268,7 @@ void ServerConnection::OnFrameSent(const nghttp2_frame& frame) {
     }
   }
   if (frame.hd.type != NGHTTP2_HEADERS && frame.hd.type != NGHTTP2_DATA) return;
+  guard_.NoteAnswer();
   if ((frame.hd.flags & NGHTTP2_FLAG_END_STREAM) == 0) return;
   ServerStream* stream = Find(frame.hd.stream_id);
   if (stream == nullptr) return;

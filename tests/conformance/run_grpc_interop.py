@@ -51,19 +51,24 @@ class GrpcInterop(harness.TestCase):
         port = harness.eventually(lambda: harness.listening_port(service.pid), "the interop server listens")
         self.address = f"127.0.0.1:{port}"
 
-    def run_cases(self, what, listener=None, flags=()):
+    def start(self, listener=None):
         # Errors are what some cases are about.
-        proxy = self.outrigger(self.address, listener=listener, upstream_options={"protocol": "http2"},
-                               filters=[{"idempotency": {}}, {"rate_limit": {}}, {"retry": {}},
-                                        {"breaker": {"consecutive": 100, "failure_ratio": "100%", "min_requests": 100}},
-                                        {"timeout": {}}])
+        breaker = {"consecutive": 100, "failure_ratio": "100%", "min_requests": 100}
+        return self.outrigger(self.address, listener=listener, upstream_options={"protocol": "http2"},
+                              filters=[{"idempotency": {}}, {"rate_limit": {}}, {"retry": {}}, {"breaker": breaker},
+                                       {"timeout": {}}])
+
+    def run_case(self, proxy, case, *flags):
+        """What it printed; None: it passed."""
         host, port = proxy.address
-        failed = {}
-        for case in CASES:
-            done = subprocess.run([self.caller, "-server_host", host, "-server_port", str(port), "-test_case", case,
-                                   "-service_config_json", SERVICE_CONFIG, *flags], capture_output=True, text=True, timeout=60, check=False)
-            if done.returncode != 0:
-                failed[case] = done.stdout + done.stderr
+        done = subprocess.run([self.caller, "-server_host", host, "-server_port", str(port), "-test_case", case,
+                               "-service_config_json", SERVICE_CONFIG, *flags],
+                              capture_output=True, text=True, timeout=60, check=False)
+        return None if done.returncode == 0 else done.stdout + done.stderr
+
+    def run_cases(self, what, listener=None, flags=()):
+        proxy = self.start(listener)
+        failed = {case: text for case in CASES if (text := self.run_case(proxy, case, *flags)) is not None}
         print(f"grpc interop, {what}: {len(CASES) - len(failed)} of {len(CASES)}")
         self.assertEqual(failed, {}, "\n".join(failed.values()))
         self.assertGreater(proxy.metric("grpc_calls_total", code="OK"), len(CASES))
@@ -77,6 +82,15 @@ class GrpcInterop(harness.TestCase):
         pair = authority.issue("server")
         self.run_cases("TLS", {"tls": {"cert": pair.cert, "key": pair.key}},
                        ["-use_tls", "-use_test_ca", "-ca_file", authority.cert, "-server_host_override", "localhost"])
+
+    def test_a_busy_client_is_no_flood(self):
+        """For each answer it sends a PING and opens windows, thousands of times a second."""
+        proxy = self.start()
+        flags = ["-soak_iterations", "5000", "-soak_request_size", "10", "-soak_response_size", "10",
+                 "-soak_overall_timeout_seconds", "50"]
+        self.assertIsNone(self.run_case(proxy, "rpc_soak", *flags))
+        self.assertEqual(proxy.events("http2_flood"), [])
+        self.assertEqual(proxy.metric("grpc_calls_total", code="OK"), 5000)
 
 
 if __name__ == "__main__":

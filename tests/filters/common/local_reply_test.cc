@@ -136,11 +136,10 @@ TEST_P(ClosedList, GrpcCallersAreToldInFields) {
 
 TEST(LocalReply, HasRoomForEveryFieldOfAGrpcReply) {
   Arena arena;
-  const LocalReply reply = BuildLocalReply(Reason::kBreakerOpen,
-                                           {.format = ErrorFormat::kGrpc,
-                                            .is_outcome_unknown = true,
-                                            .are_retries_exhausted = true},
-                                           arena);
+  const LocalReply reply = BuildLocalReply(
+      Reason::kBreakerOpen,
+      {.format = ErrorFormat::kGrpc, .is_outcome_unknown = true, .are_retries_exhausted = true},
+      arena);
   EXPECT_LE(reply.headers().size(), LocalReply::kMaxFields);
   EXPECT_EQ(Fields(reply)["x-outrigger-retries-exhausted"], "1");
   EXPECT_EQ(Fields(reply)["x-outrigger-outcome"], "unknown");

@@ -26,8 +26,9 @@ TEST(GrpcTimeout, FollowsTheGrammar) {
 
 TEST(GrpcTimeout, NothingElseIsOne) {
   for (const std::string_view text :
-       {"", "S", "1", "1s", "1h", "1N", "1U", "100000000S", "000000001S", "-1S", "+1S", "1.5S",
-        "1 S", " 1S", "1S ", "S1", "1SS", "1k", "1ms", "0x1S", "1\n", "\xEF\xBC\x91S"}) {
+       {"",           "S",   "1",   "1s",   "1h",  "1N",           "1U",  "100000000S",
+        "000000001S", "-1S", "+1S", "1.5S", "1 S", " 1S",          "1S ", "S1",
+        "1SS",        "1k",  "1ms", "0x1S", "1\n", "\xEF\xBC\x91S"}) {
     EXPECT_EQ(ParseTimeout(text), std::nullopt) << text;
   }
   EXPECT_EQ(ParseTimeout(std::string_view("1\0", 2)), std::nullopt);

@@ -360,6 +360,26 @@ TEST_F(ClientConnectionTest, AsksForASignOfLifeWhenARequestWasGivenUpInSilence) 
   EXPECT_EQ(*end_, End::kByUs);
 }
 
+TEST_F(ClientConnectionTest, AsksForNoMoreSignsOfLifeThanServersPutUpWith) {
+  Open();
+  int32_t id = 1;
+  int expected = 0;
+  for (int round = 0; round < 2; ++round) {
+    for (int silent = 0; silent < 6; ++silent, id += 2) {
+      auto asked = AskAndArrive(id);
+      asked.reset();
+      ASSERT_TRUE(Until([&] { return service_->resets.count(id) != 0; }));
+      expected += silent < 2 ? 1 : 0;
+      ASSERT_TRUE(Until([&] { return service_->pings == expected; })) << id;
+    }
+    auto answered = AskAndArrive(id);
+    service_->Respond(id, "200");
+    ASSERT_TRUE(Until([&] { return answered->answer.has_value(); }));
+    id += 2;
+  }
+  EXPECT_FALSE(end_.has_value());
+}
+
 TEST_F(ClientConnectionTest, StreamsMayOutliveTheirConnection) {
   Open();
   const auto asked = AskAndArrive(1);

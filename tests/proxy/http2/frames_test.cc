@@ -114,6 +114,20 @@ TEST(FloodGuard, AllowsABurstAndThenARate) {
   }
 }
 
+TEST(FloodGuard, AnswersPayForTheFramesThatGrpcsClientsSendForEach) {
+  const MonoTime now = MonoTime::FromNanos(1'000'000'000);
+  FloodGuard guard(now);
+  for (int message = 0; message < 100'000; ++message) {
+    guard.NoteAnswer();
+    for (int frame = 0; frame < 4; ++frame) ASSERT_TRUE(guard.TakeFrame(now));
+  }
+  // They are not saved up.
+  for (int i = 0; i < 1000; ++i) guard.NoteAnswer();
+  int frames = 0;
+  while (guard.TakeFrame(now)) ++frames;
+  EXPECT_EQ(frames, static_cast<int>(FloodGuard::kFrameBurst));
+}
+
 TEST(FloodGuard, CountsResetsAndFramesApart) {
   const MonoTime now = MonoTime::FromNanos(1'000'000'000);
   FloodGuard guard(now);

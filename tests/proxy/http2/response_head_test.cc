@@ -63,7 +63,8 @@ TEST(ResponseHead, RefusesWhatHttp1WouldReadOtherwise) {
 
 TEST(ResponseHead, TakesAGrpcMessageWithBlanksAroundIt) {
   ResponseHead head;
-  ASSERT_TRUE(Takes({{":status", "200"}, {"grpc-status", "13"}, {"grpc-message", " failed: "}}, &head));
+  ASSERT_TRUE(
+      Takes({{":status", "200"}, {"grpc-status", "13"}, {"grpc-message", " failed: "}}, &head));
   EXPECT_EQ(head.headers.Get("grpc-message"), "failed:");
   ASSERT_TRUE(Takes({{":status", "200"}, {"grpc-message", " "}}, &head));
   EXPECT_EQ(head.headers.Get("grpc-message"), "");
