@@ -34,9 +34,17 @@ def _load(program, cpu, port, count, connections, streams):
     with pinned(cpu):
         done = subprocess.run([*command, f"http://127.0.0.1:{port}/"], stdin=subprocess.DEVNULL,
                               capture_output=True, text=True, timeout=120)
-    counts = re.search(r"(\d+) done, (\d+) succeeded, (\d+) failed, (\d+) errored", done.stdout)
-    if done.returncode != 0 or counts is None:
+    result = parse(done.stdout, count)
+    if done.returncode != 0 or result is None:
         raise ProcessFailed(f"h2load ended with status {done.returncode}: {done.stderr.strip()}")
+    return result
+
+
+def parse(text, count):
+    """What h2load says of `count` requests, or None when it says nothing."""
+    counts = re.search(r"(\d+) done, (\d+) succeeded, (\d+) failed, (\d+) errored", text)
+    if counts is None:
+        return None
     finished, succeeded, failed, errored = map(int, counts.groups())
     return {"completed": finished, "non_2xx": max(0, finished - succeeded),
             "errors": max(failed, errored, count - finished)}

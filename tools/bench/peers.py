@@ -38,8 +38,8 @@ class Programs:
     malloc_count: str
     haproxy: str
     nginx: str
-    nghttpx: str
-    h2load: str
+    nghttpx: str = ""
+    h2load: str = ""
     outrigger: str = ""
 
 

@@ -3,6 +3,7 @@ import unittest
 
 import bench
 import counts
+import h2load
 import machine
 import peers
 import report
@@ -105,6 +106,23 @@ class ReportTest(unittest.TestCase):
     def test_table_is_markdown(self):
         self.assertEqual(report.table(["a", "b"], [["x", "1"]]),
                          "| a | b |\n|---|---:|\n| x | 1 |")
+
+
+class H2load(unittest.TestCase):
+    LINE = ("requests: {total} total, {total} started, {done} done, {good} succeeded, {failed} failed, "
+            "{errored} errored, 0 timeout")
+
+    def parse(self, **numbers):
+        return h2load.parse(self.LINE.format(total=100, **numbers), 100)
+
+    def test_a_good_run(self):
+        self.assertEqual(self.parse(done=100, good=100, failed=0, errored=0),
+                         {"completed": 100, "non_2xx": 0, "errors": 0})
+
+    def test_bad_answers_and_lost_requests_count(self):
+        self.assertEqual(self.parse(done=100, good=90, failed=10, errored=0)["non_2xx"], 10)
+        self.assertEqual(self.parse(done=97, good=97, failed=0, errored=0)["errors"], 3)
+        self.assertIsNone(h2load.parse("no such host", 100))
 
 
 if __name__ == "__main__":
