@@ -28,7 +28,7 @@ Type<ListenerLimits> DescribeLimits() {
       .Key("header_timeout", &S::header_timeout, DurationType(),
            "From the first byte of a request to the end of its head; then 408")
       .Key("body_idle_timeout", &S::body_idle_timeout, DurationType(),
-           "Between two pieces of a request body; then 408")
+           "Between two pieces of a request body; then 408. Not of gRPC calls")
       .Key("write_idle_timeout", &S::write_idle_timeout, DurationType(),
            "How long a client may read nothing of its answer")
       .Key("idle_timeout", &S::idle_timeout, DurationType(),
@@ -162,7 +162,9 @@ Type<UpstreamConfig> DescribeUpstream() {
       .Key("protocol", &S::protocol,
            OneWordOf<UpstreamProtocol>(
                {{"http1", UpstreamProtocol::kHttp1}, {"http2", UpstreamProtocol::kHttp2}}),
-           "What the service speaks; `http2` by prior knowledge, many requests on a connection")
+           "What the service speaks; `http2` by prior knowledge, many requests on a connection. "
+           "gRPC "
+           "needs `http2`")
       .Key("tls", &S::tls, Or("none", DescribeUpstreamTls()),
            "TLS to the service, always verified; `{}` is enough for a public certificate")
       .Key("balance", &S::balance,

@@ -48,15 +48,16 @@ std::string_view RepeatText(ShouldRetry should_retry) {
 
 std::string ReasonsTable() {
   std::string table =
-      "| Reason | Status | Retry-After | Repeat? | Problem type | Meaning |\n"
-      "|---|---|---|---|---|---|\n";
+      "| Reason | Status | gRPC | Retry-After | Repeat? | Problem type | Meaning |\n"
+      "|---|---|---|---|---|---|---|\n";
   for (int i = 1; i < static_cast<int>(http::Reason::kCount); ++i) {
     const ReplyRule& rule = common::RuleOf(static_cast<http::Reason>(i));
     const std::string wait =
         rule.default_retry_ms == 0 ? "" : fmt::format("{} s", rule.default_retry_ms / 1000.0);
-    table += fmt::format("| `{}` | {}{} | {} | {} | `{}` | {} |\n", http::ReasonName(rule.reason),
-                         rule.status, rule.closes_connection ? ", closes" : "", wait,
-                         RepeatText(rule.should_retry), rule.problem, rule.title);
+    table +=
+        fmt::format("| `{}` | {}{} | {} | {} | {} | `{}` | {} |\n", http::ReasonName(rule.reason),
+                    rule.status, rule.closes_connection ? ", closes" : "", rule.grpc_code, wait,
+                    RepeatText(rule.should_retry), rule.problem, rule.title);
   }
   return table;
 }

@@ -37,7 +37,7 @@ class Call:
 class Service(grpc.GenericRpcHandler):
     def __init__(self):
         self.calls = []
-        self.failures = []  # (code, details, trailing metadata) for the next calls of Fail; then it answers
+        self.failures = []  # (code, details, trailing metadata) for the next calls of Fail and Join; then they answer
         self.may_go_on = threading.Event()  # for Count, behind its first message
         self._server = grpc.server(futures.ThreadPoolExecutor(8), handlers=[self], options=SERVER_OPTIONS)
         self.port = self._server.add_insecure_port("127.0.0.1:0")
@@ -80,7 +80,8 @@ class Service(grpc.GenericRpcHandler):
             if number == 0 and not self.may_go_on.wait(harness.DEADLINE):
                 context.abort(grpc.StatusCode.INTERNAL, "nobody let it go on")
 
-    def _join(self, requests, _context, _):
+    def _join(self, requests, context, _):
+        self._fail(b"", context, None)
         return b"".join(requests)
 
     def _chat(self, requests, _context, _):

@@ -146,6 +146,20 @@ class Statuses(grpc_support.TestCase):
         self.assertEqual(self.failure(lambda: self.unary(self.channel(careful), "Fail")).details(), "a")
         self.assertEqual(len(self.service_.calls), 4)
 
+    def test_messages_are_sent_again_while_others_still_come(self):
+        proxy = self.start(routes=[FREE], filters=QUICK_RETRY)
+        self.service_.failures = [(StatusCode.UNAVAILABLE, "a", ())]
+
+        def requests():
+            yield b"one"
+            yield b"two"
+            eventually(lambda: len(self.service_.calls) == 2, "the second try has begun")
+            yield b"three"
+
+        join = self.channel(proxy).stream_unary(PREFIX + "Join")
+        self.assertEqual(join(requests(), timeout=harness.DEADLINE), b"onetwothree")
+        self.assertEqual(proxy.metric("retries_total", cause="503", result="retried"), 1)
+
     def test_the_services_pushback_is_obeyed(self):
         proxy = self.start(routes=[FREE], filters=QUICK_RETRY)
         self.service_.failures = [(StatusCode.UNAVAILABLE, "no", [("grpc-retry-pushback-ms", "-1")])]
