@@ -140,7 +140,8 @@ bool IsEventStream(const http::HeaderList& headers) {
 
 Task<Result> CommitGate::CallHttp(Request& request, chain::Next next) {
   Result result = co_await next(request);
-  if (!result.ok() || !result->has_body || !IsEventStream(result->headers)) co_return result;
+  if (!result.ok() || !result->has_body || result->tunnel != nullptr) co_return result;
+  if (!IsEventStream(result->headers)) co_return result;
   Response& response = *result;
   // The views die with the first read of the body.
   response.headers.CopyInto(*request.arena);

@@ -162,7 +162,7 @@ Verdict Decide(Event event, Effects effects, const DecideOptions& options) {
 }
 
 Event ClassifyResponse(int status, const http::HeaderList& headers) {
-  if (status >= 200 && status < 300) return Event::kSuccess;
+  if (status == 101 || (status >= 200 && status < 300)) return Event::kSuccess;
   switch (status) {
     case 401:
       return Event::kUnauthorized;

@@ -114,7 +114,7 @@ enum class StreamErrorClass : uint8_t { kNone, kOverloaded, kRateLimit, kServer,
 Verdict Decide(Event event, http::Effects effects, const DecideOptions& options = {});
 
 // A response head. A 2xx counts as complete: report kStreamBroken when its body fails later.
-// REQUIRES: a final status (not 1xx).
+// REQUIRES: a final status: not 1xx but 101, which opens a tunnel.
 Event ClassifyResponse(int status, const http::HeaderList& headers);
 // An attempt without a response. `is_committed`: the response had been passed on to the client.
 Event ClassifyFailure(const http::Failure& failure, bool is_committed = false);

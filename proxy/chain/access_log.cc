@@ -41,6 +41,8 @@ void WriteAccessLog(log::Logger& log, const AccessLogEntry& entry) {
   if (entry.is_stream || entry.outcome != http::StreamOutcome::kComplete) {
     event.Str("outcome", StreamOutcomeName(entry.outcome));
   }
+  if (!request.upgrade.empty()) event.Str("upgrade", request.upgrade);
+  if (!record.tunnel_end.empty()) event.Str("tunnel", record.tunnel_end);
   if (!record.idempotency.empty()) event.Str("idempotency", record.idempotency);
   if (!record.limiter_rule.empty()) event.Str("limiter_rule", record.limiter_rule);
   event.Int("attempts", record.attempts)

@@ -104,6 +104,8 @@ RouteChain BuildRoute(const config::RouteConfig& route, const config::ListenerCo
   chain.metrics = &parts.standard_metrics.Route(route.name);
   chain.overall_timeouts = &parts.timeouts.For(timeout.overall);
   chain.max_stream_timeouts = &parts.timeouts.For(timeout.max_stream);
+  chain.tunnel_idle_timeouts =
+      &parts.timeouts.For(timeout.tunnel_idle.value_or(absl::InfiniteDuration()));
   chain.trusts_sdk_timeout = timeout.trust_sdk_header;
   for (config::FilterKind kind : config.filters.order) {
     std::unique_ptr<Filter> filter = MakeFilter(kind, route, listener, upstream, config, parts);

@@ -27,6 +27,7 @@ struct RouteChain {
   metrics::RouteMetrics* metrics = nullptr;
   DeadlineQueue* overall_timeouts = nullptr;
   DeadlineQueue* max_stream_timeouts = nullptr;
+  DeadlineQueue* tunnel_idle_timeouts = nullptr;
   bool trusts_sdk_timeout = false;
 };
 

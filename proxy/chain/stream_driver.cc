@@ -11,6 +11,7 @@
 #include "proxy/grpc/status.h"
 #include "proxy/grpc/timeout.h"
 #include "proxy/http/path.h"
+#include "proxy/tunnel/upgrade.h"
 
 namespace outrigger::chain {
 
@@ -47,6 +48,20 @@ bool HasBadTimeout(const http::HeaderList& headers) {
   });
 }
 
+metrics::TunnelEnd ToMetric(tunnel::Tunnel::End end) {
+  switch (end) {
+    case tunnel::Tunnel::End::kComplete:
+      return metrics::TunnelEnd::kComplete;
+    case tunnel::Tunnel::End::kServiceGone:
+      return metrics::TunnelEnd::kServiceGone;
+    case tunnel::Tunnel::End::kClientGone:
+      return metrics::TunnelEnd::kClientGone;
+    case tunnel::Tunnel::End::kIdle:
+      break;
+  }
+  return metrics::TunnelEnd::kIdle;
+}
+
 bool HasViaOf(const http::HeaderList& headers, std::string_view name) {
   for (const HeaderField& field : headers) {
     if (field.id == HeaderId::kVia && field.value.find(name) != std::string_view::npos) return true;
@@ -76,6 +91,7 @@ StreamDriver::StreamDriver(DriverContext& context)
 StreamDriver::~StreamDriver() {
   // Before anything that its frames point to.
   task_.Reset();
+  if (tunnel_ != nullptr) context_.metrics.Add(context_.standard_metrics.open_tunnels, -1);
   if (stream_ == nullptr) return;
   CountActive(-1);
 }
@@ -204,6 +220,10 @@ void StreamDriver::OnClientGone() {
 void StreamDriver::OnShutdown() {
   if (is_concluded_) return;
   task_.Reset();
+  if (tunnel_ != nullptr) {
+    EndTunnel(metrics::TunnelEnd::kDrained);
+    return;
+  }
   if (stream_->is_head_sent()) {
     CutStream(Reason::kDraining, StreamOutcome::kCut);
     return;
@@ -219,6 +239,12 @@ Task<void> StreamDriver::Run() {
     co_return;
   }
   response_.emplace(std::move(result).value());
+  if (response_->tunnel != nullptr) {
+    StartTunnel();
+    const tunnel::Tunnel::End end = co_await tunnel_->Run();
+    EndTunnel(ToMetric(end));
+    co_return;
+  }
   SendHead();
   while (response_->has_body) {
     std::optional<http::ChunkResult> ready = response_->body->TryRead();
@@ -270,8 +296,12 @@ void StreamDriver::RearmDeadline() {
 }
 
 void StreamDriver::SendHead() {
-  http::Response& response = *response_;
   RearmDeadline();
+  stream_->SendHead(PrepareHead());
+}
+
+http::ResponseHeadToSend StreamDriver::PrepareHead() {
+  http::Response& response = *response_;
   // One id on every answer; the service's own is in its place in the trace.
   response.headers.Remove(HeaderId::kXRequestId);
   for (const HeaderField& field : request_.response_headers) response.headers.Add(field);
@@ -279,11 +309,85 @@ void StreamDriver::SendHead() {
     response.headers.Add({"Date", HttpDateNow(context_.loop, arena_), HeaderId::kDate});
   }
   if (request_.is_grpc) grpc_status_ = grpc::StatusIn(response.headers);
-  stream_->SendHead({.status = response.status,
-                     .headers = &response.headers,
-                     .has_body = response.has_body,
-                     .body_length = response.body_length,
-                     .close = context_.is_draining});
+  return {.status = response.status,
+          .headers = &response.headers,
+          .has_body = response.has_body,
+          .body_length = response.body_length,
+          .close = context_.is_draining};
+}
+
+void StreamDriver::StartTunnel() {
+  deadline_.Unlink();
+  propagated_.reset();
+  // The connection does not keep its buffer for as long as a tunnel may last.
+  request_.Detach(arena_);
+  std::unique_ptr<http::Body> from_client = stream_->StartTunnel(PrepareHead());
+  tunnel::Tunnel::Observer& observer = *this;
+  tunnel_ = std::make_unique<tunnel::Tunnel>(
+      context_.loop,
+      tunnel::Tunnel::Sides{.client = *stream_,
+                            .from_client = std::move(from_client),
+                            .service = *response_->tunnel,
+                            .from_service = *response_->body,
+                            .is_websocket = request_.upgrade == tunnel::kWebSocket},
+      *route_->tunnel_idle_timeouts, observer);
+  tunnel_started_ = context_.loop.PreciseNow();
+  request_.record.request_bytes = 0;
+  context_.metrics.Add(context_.standard_metrics.open_tunnels, 1);
+}
+
+void StreamDriver::OnTunnelBytes(bool is_to_service, size_t bytes) {
+  (is_to_service ? request_.record.request_bytes : request_.record.response_bytes) += bytes;
+  context_.metrics.Increment(
+      route_->metrics->tunnel_bytes.At(is_to_service ? metrics::TunnelDirection::kToService
+                                                     : metrics::TunnelDirection::kToClient),
+      bytes);
+}
+
+void StreamDriver::EndTunnel(metrics::TunnelEnd end) {
+  bool is_in_order = true;
+  StreamOutcome outcome = StreamOutcome::kComplete;
+  Reason reason = Reason::kNone;
+  switch (end) {
+    case metrics::TunnelEnd::kIdle:
+      context_.metrics.Increment(
+          context_.standard_metrics.timeouts.At(metrics::TimeoutTier::kTunnelIdle));
+      is_in_order = tunnel_->SayGoodbye();
+      break;
+    case metrics::TunnelEnd::kDrained:
+      reason = Reason::kDraining;
+      is_in_order = tunnel_->SayGoodbye();
+      break;
+    case metrics::TunnelEnd::kServiceGone:
+      is_in_order = false;
+      outcome = StreamOutcome::kCut;
+      reason = Reason::kUpstreamReset;
+      break;
+    case metrics::TunnelEnd::kClientGone:
+      is_in_order = false;
+      outcome = StreamOutcome::kClientGone;
+      break;
+    case metrics::TunnelEnd::kComplete:
+    case metrics::TunnelEnd::kCount:
+      break;
+  }
+  ObserveTunnel(end, context_.loop.PreciseNow());
+  if (is_in_order) {
+    stream_->Finish(nullptr);
+  } else {
+    stream_->Abort();
+  }
+  Conclude(outcome, reason, response_->status);
+}
+
+// Once; the tunnel is gone then.
+void StreamDriver::ObserveTunnel(metrics::TunnelEnd end, MonoTime now) {
+  tunnel_.reset();
+  context_.metrics.Add(context_.standard_metrics.open_tunnels, -1);
+  context_.metrics.Increment(route_->metrics->tunnels.At(end));
+  context_.metrics.ObserveNanos(route_->metrics->tunnel_duration,
+                                now.nanos() - tunnel_started_.nanos());
+  request_.record.tunnel_end = metrics::TunnelEndNames()[static_cast<size_t>(end)];
 }
 
 void StreamDriver::SendFailure(const Failure& failure, std::string_view detail) {
@@ -355,6 +459,10 @@ void StreamDriver::Conclude(StreamOutcome outcome, Reason reason, int status) {
   if (std::exchange(is_concluded_, true)) return;
   deadline_.Unlink();
   propagated_.reset();
+  // The client left; whoever ends a tunnel otherwise has said so.
+  if (tunnel_ != nullptr) {
+    ObserveTunnel(metrics::TunnelEnd::kClientGone, context_.loop.PreciseNow());
+  }
   const bool is_stream = response_.has_value() && response_->stream != nullptr;
   if (response_.has_value()) {
     if (status == 0 && stream_->is_head_sent()) status = response_->status;
@@ -364,6 +472,7 @@ void StreamDriver::Conclude(StreamOutcome outcome, Reason reason, int status) {
   const MonoTime now = context_.loop.PreciseNow();
   // What HTTP would say of a call; its own 200 says nothing.
   const int verdict = grpc_status_.has_value() ? grpc::HttpStatusOf(*grpc_status_) : status;
+  const MonoTime answered = tunnel_started_ != MonoTime() ? tunnel_started_ : now;
   if (route_ != nullptr) {
     if (request_.is_grpc) {
       const metrics::GrpcCode code = metrics::GrpcCodeOf(grpc_status_);
@@ -376,7 +485,7 @@ void StreamDriver::Conclude(StreamOutcome outcome, Reason reason, int status) {
     }
     context_.metrics.Increment(route_->metrics->requests.At(code_class, reason));
     context_.metrics.ObserveNanos(route_->metrics->duration,
-                                  now.nanos() - request_.received.nanos());
+                                  answered.nanos() - request_.received.nanos());
     if (is_stream) {
       context_.metrics.Increment(
           route_->metrics->stream_outcome.At(static_cast<metrics::StreamOutcome>(outcome)));

@@ -4,7 +4,8 @@
 // Made by the codec for each request (StreamHandlerFactory) and destroyed by it, from the loop,
 // when the answer is finished or the client is gone; destroying it cancels the chain. Failures
 // become local replies here and nowhere else (semantics B0.3). After the head was sent, the only
-// honest signals are an SSE error event and an aborted body.
+// honest signals are an SSE error event and an aborted body. An answer that opens a tunnel
+// (proxy/tunnel) is followed by its bytes in both directions, for which the deadline does not hold.
 //
 // One worker. DriverContext and everything in it outlives the streams.
 
@@ -23,6 +24,7 @@
 #include "proxy/http/server_stream.h"
 #include "proxy/log/logger.h"
 #include "proxy/metrics/standard_metrics.h"
+#include "proxy/tunnel/tunnel.h"
 
 namespace outrigger::chain {
 
@@ -44,7 +46,9 @@ struct DriverContext {
   std::atomic<int64_t>& active_requests;
 };
 
-class StreamDriver final : public http::StreamHandler, public Pooled {
+class StreamDriver final : public http::StreamHandler,
+                           public Pooled,
+                           private tunnel::Tunnel::Observer {
  public:
   explicit StreamDriver(DriverContext& context);
   ~StreamDriver() override;
@@ -64,8 +68,16 @@ class StreamDriver final : public http::StreamHandler, public Pooled {
   void ArmDeadline();
   void OnDeadline();
 
+  // tunnel::Tunnel::Observer
+  void OnTunnelBytes(bool is_to_service, size_t bytes) override;
+
   Task<void> Run();
+  http::ResponseHeadToSend PrepareHead();
   void SendHead();
+  void StartTunnel();
+  // Ends what is open of it and concludes.
+  void EndTunnel(metrics::TunnelEnd end);
+  void ObserveTunnel(metrics::TunnelEnd end, MonoTime now);
   void SendFailure(const http::Failure& failure, std::string_view detail = {});
   // What becomes of its time limits once the head of an answer is known.
   void RearmDeadline();
@@ -90,6 +102,8 @@ class StreamDriver final : public http::StreamHandler, public Pooled {
   uint64_t seen_content_events_ = 0;
   MonoTime last_content_;
   std::optional<int> grpc_status_;  // as the client was told it
+  MonoTime tunnel_started_;
+  std::unique_ptr<tunnel::Tunnel> tunnel_;  // goes before the response
   bool is_concluded_ = false;
   Task<void> task_;
 };

@@ -221,6 +221,9 @@ Type<TimeoutSettings> DescribeTimeout() {
       .Key("inter_token", &S::inter_token, DurationType(),
            "Between content events of a stream; comments and pings do not count")
       .Key("max_stream", &S::max_stream, DurationType(), "A whole stream")
+      .Key("tunnel_idle", &S::tunnel_idle, Or("none", DurationType()),
+           "How long nothing may move in a tunnel, a WebSocket for example; no other limit of time "
+           "holds for one that was opened")
       .Key("trust_sdk_header", &S::trust_sdk_header, BoolType(),
            "Whether `x-stainless-read-timeout` of the callers shortens the deadline")
       .Later("mode", "Timeouts that only report")

@@ -61,6 +61,7 @@ struct ListenerConfig {
   ForwardedCert forwarded_client_cert = ForwardedCert::kSanitize;
   ListenerLimits limits;
   HalfClose half_close = HalfClose::kGone;
+  std::vector<std::string> upgrades = {"websocket"};  // lower case; see tunnel::MayBeAllowed
   int64_t trusted_hops = 0;  // proxies in front whose X-Forwarded-For is believed
   Unmatched unmatched = Unmatched::kForward;
   std::string upstream;  // for what no route claims; Parse fills in the first upstream's name

@@ -6,6 +6,7 @@
 #include "absl/strings/ascii.h"
 #include "proxy/config/scalar_types.h"
 #include "proxy/tls/san_rule.h"
+#include "proxy/tunnel/upgrade.h"
 
 namespace outrigger::config {
 namespace {
@@ -173,6 +174,12 @@ absl::StatusOr<std::string> ReadSanRule(std::string_view text) {
   return std::string(text);
 }
 
+absl::StatusOr<std::string> ReadUpgrade(std::string_view text) {
+  std::string protocol = absl::AsciiStrToLower(std::string(text));
+  if (!tunnel::MayBeAllowed(protocol)) return Mismatched();
+  return protocol;
+}
+
 }  // namespace
 
 Type<std::string> TextType(std::string what, std::string pattern, ReadText read) {
@@ -205,6 +212,10 @@ Type<std::string> FileType() {
 }
 Type<std::string> HostNameType() {
   return TextType("a host name or address", "^[A-Za-z0-9._:-]{1,253}$", ReadHostName);
+}
+Type<std::string> UpgradeType() {
+  return TextType("a protocol such as websocket, and neither HTTP nor TLS",
+                  "^[A-Za-z0-9!#$%&'*+.^_`|~/-]{1,64}$", ReadUpgrade);
 }
 Type<std::string> SanRuleType() {
   return TextType("a name such as spiffe://example.org/ns/prod/* or dns:web.example.org",

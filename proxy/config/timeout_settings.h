@@ -14,6 +14,7 @@ struct TimeoutSettings {
   absl::Duration ttft = absl::Seconds(60);
   absl::Duration inter_token = absl::Seconds(30);
   absl::Duration max_stream = absl::Hours(1);
+  std::optional<absl::Duration> tunnel_idle = absl::Seconds(300);
   bool trust_sdk_header = false;  // x-stainless-read-timeout shortens the deadline (TO-6)
 };
 

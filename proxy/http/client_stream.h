@@ -9,7 +9,11 @@
 // Sending is never refused: what the kernel, or the peer's window, does not take is kept, and
 // pending_bytes() says when to wait. What broke while sending is told by ReadHead(), because the
 // service may have answered before. Who lets go of a stream before its answer's end ends the
-// exchange, so that the service stops at once. One worker.
+// exchange, so that the service stops at once.
+//
+// A request that asks for a tunnel is not finished until its answer has come: is that a tunnel,
+// SendData() and ReadBody() carry its bytes and Finish() ends this side of it; else Finish() ends
+// the request. One worker.
 
 #pragma once
 
@@ -43,9 +47,11 @@ struct RequestHeadToSend {
   // Unset with a body: until Finish(). Without a body only a zero that the client stated is set.
   bool has_body = false;
   std::optional<uint64_t> body_length;
+  // Not empty: asks for a tunnel of that protocol. REQUIRES: allows_tunnels(), no body.
+  std::string_view upgrade;
 };
 
-// Of a final response, as received.
+// Of a final response, as received. 101: the stream is a tunnel from here on, in HTTP/2, too.
 struct ReceivedHead {
   int status = 0;
   bool has_body = false;
@@ -56,6 +62,9 @@ struct ReceivedHead {
 class ClientStream {
  public:
   virtual ~ClientStream() = default;
+
+  // Whether the service may be asked for a tunnel.
+  virtual bool allows_tunnels() const = 0;
 
   // Begins the exchange. False: there is something in it that must not be sent, and nothing was.
   [[nodiscard]] virtual bool SendHead(const RequestHeadToSend& head) = 0;

@@ -58,6 +58,9 @@ struct Request {
   std::unique_ptr<Body> body;           // null: no body
   std::optional<uint64_t> body_length;  // unset with a body: chunked
   bool expects_continue = false;
+  // Asks for a tunnel of that protocol: a GET without a body, whatever it came as
+  // (proxy/tunnel/upgrade.h). Empty: an ordinary request. Lives as long as the configuration.
+  std::string_view upgrade;
   Protocol protocol = Protocol::kHttp1;  // of the client
   bool is_grpc = false;                  // a call of gRPC (proxy/grpc/call.h)
   std::string_view peer_address;         // of the other end of the connection, without the port

@@ -19,6 +19,8 @@ struct RequestRecord {
   // Static words: "stored", "replayed", "joined", "released", "bypassed", "tombstone", "unknown";
   // "reserved" and "executing" while that is what is known; empty without a key.
   std::string_view idempotency;
+  // How a tunnel ended, a static word; empty: there was none.
+  std::string_view tunnel_end;
   std::string_view limiter_rule;  // the rule that refused; lives as long as the configuration
   absl::Duration backoff = absl::ZeroDuration();  // slept in total
   int upstream_status = 0;

@@ -30,6 +30,8 @@
 
 namespace outrigger::http {
 
+class ClientStream;
+
 enum class StreamOutcome : uint8_t {
   kComplete,    // the framed end, and for streams with a known grammar the terminal event
   kErrorEvent,  // the service said so in the stream
@@ -71,6 +73,9 @@ class Response {
   bool has_body = false;
   std::optional<uint64_t> body_length;  // unset: not known before its end
   bool is_framed = true;                // false: the body ends by closing, so its end proves little
+  // The service has agreed to a tunnel (status 101): where the client's bytes go; `body` has what
+  // the service sends. Owned by the body. Null: an ordinary answer.
+  ClientStream* tunnel = nullptr;
   // kNone: from upstream. Otherwise the proxy made it, and why.
   Reason reason = Reason::kNone;
   // Set for text/event-stream from upstream; owned by the body.

@@ -33,6 +33,11 @@ class ServerStream : public InformationalSink {
  public:
   // Staged until data follows or the turn ends, so that head and body leave in one send.
   virtual void SendHead(const ResponseHeadToSend& head) = 0;
+  // In place of SendHead(), for an answer that opens a tunnel: from here on SendData() sends bytes
+  // as they are, `is_last` ends this side alone, and the body returned is what the client sends; it
+  // may outlive the stream and then fails. REQUIRES: the request asked for it; nothing of the
+  // request lies in the connection's buffer any more.
+  virtual std::unique_ptr<Body> StartTunnel(const ResponseHeadToSend& head) = 0;
   // `is_last`: Finish() without trailers follows; lets the end leave in the same send.
   virtual void SendData(std::string_view data, bool is_last) = 0;
   // The end of the answer. The handler is destroyed when the turn ends.

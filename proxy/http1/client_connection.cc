@@ -53,8 +53,9 @@ void ClientConnection::StartTls(std::unique_ptr<net::SecureSession> session) {
   socket_.StartTls(std::move(session), /*is_client=*/true);
 }
 
-void ClientConnection::StartExchange(http::Method method) {
-  method_ = method;
+void ClientConnection::StartExchange(const http::RequestHeadToSend& head) {
+  method_ = head.method;
+  upgrade_ = head.upgrade;
   progress_ = {};
   framing_ = {};
   decoder_.Reset();
@@ -68,7 +69,7 @@ void ClientConnection::StartExchange(http::Method method) {
 }
 
 bool ClientConnection::SendHead(const http::RequestHeadToSend& head) {
-  StartExchange(head.method);
+  StartExchange(head);
   const BodyFraming framing = FramingOf(head);
   request_kind_ = framing.kind;
   request_left_ = framing.length;
@@ -76,6 +77,17 @@ bool ClientConnection::SendHead(const http::RequestHeadToSend& head) {
   HeadOptions options;
   options.skipped = head.skipped;
   options.extra = head.added;
+  options.upgrade = upgrade_;
+  http::HeaderList with_key;
+  if (upgrade_ == tunnel::kWebSocket) {
+    key_ = tunnel::NewKey();
+    if (head.added != nullptr) with_key = *head.added;
+    with_key.Add(tunnel::kKeyField, key_.view());
+    if (head.headers->Find(tunnel::kVersionField) == nullptr) {
+      with_key.Add(tunnel::kVersionField, tunnel::kVersion);  // a client of HTTP/2 may leave it out
+    }
+    options.extra = &with_key;
+  }
   if (!head.headers->ids().Contains(http::HeaderId::kHost)) {
     options.host = head.authority.empty() ? kNamelessHost : head.authority;
   }
@@ -106,6 +118,15 @@ bool ClientConnection::SendData(std::string_view data) {
 }
 
 bool ClientConnection::Finish(const http::HeaderList* trailers) {
+  if (is_tunnel_) {
+    owes_fin_ = true;
+    if (is_broken_ || !output_.Flush()) {
+      SendFailed();
+      return false;
+    }
+    SendFin();
+    return true;
+  }
   if (request_kind_ == BodyKind::kChunked) {
     static const http::HeaderList kNoTrailers;
     const http::HeaderList& fields = trailers != nullptr ? *trailers : kNoTrailers;
@@ -134,6 +155,13 @@ void ClientConnection::RunDeferred() {
   if (!is_broken_ && !output_.Flush()) SendFailed();
 }
 
+void ClientConnection::SendFin() {
+  if (!owes_fin_ || output_.pending_bytes() > 0) return;
+  owes_fin_ = false;
+  is_fin_sent_ = true;
+  socket_.ShutdownWrite();
+}
+
 // The service may have answered before it closed: reading goes on and decides.
 void ClientConnection::SendFailed() {
   is_broken_ = true;
@@ -153,7 +181,9 @@ void ClientConnection::OnWritable() {
     readable_.Notify();
     return;
   }
-  if (output_.pending_bytes() == 0) drained_.NotifyFromLoop();
+  if (output_.pending_bytes() > 0) return;
+  SendFin();
+  drained_.NotifyFromLoop();
 }
 
 void ClientConnection::OnReadable() {
@@ -250,6 +280,11 @@ Task<Expected<http::ReceivedHead, Failure>> ClientConnection::ReadHead(
       continue;
     }
     const FramingError error = GetResponseFraming(method_, head, headers, framing_);
+    if (error.ok() && head.status == 101 && TrySwitch(headers).empty()) {
+      has_head_ = true;
+      to_skip_ = result.consumed;
+      co_return http::ReceivedHead{.status = 101, .has_body = true};
+    }
     if (!error.ok() || head.status == 101) {
       has_protocol_error_ = true;
       co_return Failure{.reason = Reason::kUpstreamProtocol,
@@ -279,6 +314,18 @@ Task<Expected<http::ReceivedHead, Failure>> ClientConnection::ReadHead(
     buffer_.Consume(result.consumed);
     progress_ = {};
   }
+}
+
+std::string_view ClientConnection::TrySwitch(http::HeaderList& headers) {
+  const std::string_view problem =
+      tunnel::CheckSwitch(upgrade_, key_.view(), framing_.upgrade, headers);
+  if (!problem.empty()) return problem;
+  tunnel::RemoveAccept(headers);
+  is_tunnel_ = true;
+  // The service's bytes end with its side of the connection, which serves nothing else any more.
+  framing_.body = {BodyKind::kUntilClose, 0};
+  framing_.keep_alive = false;
+  return {};
 }
 
 // The end of a chunked body usually stands right behind its last data; knowing it together with the

@@ -4,8 +4,8 @@
 //   if (connection.is_reusable()) pool.Return(...)
 //
 // While idle in a pool it stays registered for reading, so that a close by the service is noticed
-// for free. Whoever lets go of a connection in the middle of an exchange closes it. One worker;
-// destroyed through Loop::DeferDelete by CloseAndDelete().
+// for free. Whoever lets go of a connection in the middle of an exchange closes it. One that the
+// service has switched to another protocol carries a tunnel from then on. One worker; destroyed through Loop::DeferDelete by CloseAndDelete().
 
 #pragma once
 
@@ -24,6 +24,7 @@
 #include "proxy/net/output.h"
 #include "proxy/net/read_buffer.h"
 #include "proxy/net/socket.h"
+#include "proxy/tunnel/upgrade.h"
 
 namespace outrigger::http1 {
 
@@ -51,6 +52,7 @@ class ClientConnection final : public http::ClientStream,
   void StartTls(std::unique_ptr<net::SecureSession> session);
 
   // http::ClientStream
+  bool allows_tunnels() const override { return true; }
   bool SendHead(const http::RequestHeadToSend& head) override;
   bool SendData(std::string_view data) override;
   bool Finish(const http::HeaderList* trailers) override;
@@ -67,8 +69,12 @@ class ClientConnection final : public http::ClientStream,
 
   // After the body's end: whether another exchange may follow.
   bool is_reusable() const;
-  // The response was read to its end, or nothing was asked yet.
-  bool is_exchange_over() const { return exchanges_ == 0 || (has_head_ && is_body_done_); }
+  // The response was read to its end, or nothing was asked yet. A tunnel: the service was told that
+  // this side has ended.
+  bool is_exchange_over() const {
+    if (is_tunnel_) return is_fin_sent_;
+    return exchanges_ == 0 || (has_head_ && is_body_done_);
+  }
   uint64_t exchanges() const { return exchanges_; }
 
   // Idle in a pool from now on, or (null) taken out of it.
@@ -88,7 +94,11 @@ class ClientConnection final : public http::ClientStream,
   void OnPeerClosed() override;
   void OnSecured() override { OnWritable(); }
 
-  void StartExchange(http::Method method);
+  void StartExchange(const http::RequestHeadToSend& head);
+  // 101: empty, or why it cannot be.
+  std::string_view TrySwitch(http::HeaderList& headers);
+  // Of a tunnel whose bytes were all sent.
+  void SendFin();
   // `data` and `tail` behind what is staged.
   bool Send(std::string_view data, std::string_view tail = {});
   void SendFailed();
@@ -120,11 +130,16 @@ class ClientConnection final : public http::ClientStream,
   size_t to_skip_ = 0;  // bytes at the front of the buffer that were handed out
   uint64_t exchanges_ = 0;
   http::Method method_ = http::Method::kOther;
+  std::string_view upgrade_;  // asked for in this exchange
+  tunnel::FixedText<24> key_;  // of a WebSocket that was asked for
   bool is_connecting_ = true;
   bool has_bytes_ = false;  // of this exchange's response
   bool has_head_ = false;
   bool is_body_done_ = false;
   bool is_request_complete_ = false;
+  bool is_tunnel_ = false;
+  bool owes_fin_ = false;
+  bool is_fin_sent_ = false;
   bool is_ended_ = false;   // the service sent FIN
   bool is_broken_ = false;  // reset, or a send failed
   bool has_protocol_error_ = false;

@@ -55,7 +55,7 @@ void ServerConnection::Drain() {
 }
 
 void ServerConnection::Shutdown() {
-  if (state_ == State::kExchange) {
+  if (state_ == State::kExchange || state_ == State::kTunnel) {
     // What it says leaves at the end of the turn, then the connection closes.
     closes_after_ = true;
     if (!is_finished_) handler_->OnShutdown();
@@ -110,6 +110,13 @@ void ServerConnection::OnReadable() {
           return;
       }
       return;
+    case State::kTunnel:
+      if (is_finished_) {
+        socket_.PauseReading();
+      } else if (tunnel_->Receive() == net::IoStatus::kError) {
+        ClientGone();
+      }
+      return;
     case State::kLingering: {
       char discarded[kDiscardBytes];
       const net::IoResult result = socket_.Receive(discarded, sizeof discarded);
@@ -127,6 +134,11 @@ void ServerConnection::OnReadable() {
 // wait to be read.
 void ServerConnection::OnPeerClosed() {
   if (state_ == State::kClosed) return;
+  if (state_ == State::kTunnel) {
+    // Each side ends for itself, in order; only a connection that broke has nobody any more.
+    if (socket_.TakeError() != 0 && !is_finished_) ClientGone();
+    return;
+  }
   if (context_.allow_half_close && socket_.TakeError() == 0) {
     // The end is met in order, behind what was sent before it.
     closes_after_ = true;
@@ -169,6 +181,7 @@ void ServerConnection::OnWritable() {
   if (is_finished_) {
     context_.loop->Defer(*this);
   } else {
+    SendFin();
     drained_.NotifyFromLoop();
   }
 }
@@ -230,6 +243,16 @@ void ServerConnection::ParseHead() {
     Refuse(Reason::kBodyTooLarge, "the Content-Length is over the listener's limit");
     return;
   }
+  if (!framing.upgrade.empty() && context_.upgrades != nullptr) {
+    const tunnel::UpgradeVerdict verdict = tunnel::JudgeUpgrade(
+        {framing.upgrade, head.method, framing.body.has_body()}, request.headers,
+        *context_.upgrades);
+    if (verdict.kind == tunnel::UpgradeVerdict::Kind::kMalformed) {
+      Refuse(Reason::kBadRequest, verdict.message);
+      return;
+    }
+    request.upgrade = verdict.protocol;
+  }
   handler_ = std::move(handler);
   BeginExchange(head, framing, result.consumed);
 }
@@ -259,6 +282,15 @@ void ServerConnection::BeginExchange(const RequestHead& head, const RequestFrami
     request.scheme = "https";
     request.peer_identity = session->peer_identity();
     request.peer_certificate = session->forwarded_certificate();
+  }
+  if (!request.upgrade.empty()) {
+    closes_after_ = true;
+    // Of this hop: it is answered by StartTunnel().
+    accept_ = {};
+    if (const http::HeaderField* key = request.headers.Find(tunnel::kKeyField)) {
+      accept_ = request.arena->Copy(tunnel::AcceptOf(key->value).view());
+      tunnel::RemoveKey(request.headers);
+    }
   }
   request.body = reader_->NewBody();
   if (framing.body.kind == BodyKind::kLength) request.body_length = framing.body.length;
@@ -309,8 +341,47 @@ void ServerConnection::SendHead(const http::ResponseHeadToSend& head) {
   context_.loop->Defer(*this);
 }
 
+std::unique_ptr<http::Body> ServerConnection::StartTunnel(const http::ResponseHeadToSend& head) {
+  is_head_sent_ = closes_after_ = true;
+  answer_kind_ = BodyKind::kUntilClose;
+  const http::Request& request = handler_->request();
+  http::HeaderList extra;
+  if (request.upgrade == tunnel::kWebSocket) extra.Add(tunnel::kAcceptField, accept_);
+  HeadOptions options;
+  options.upgrade = request.upgrade;
+  options.extra = &extra;
+  const size_t room = MaxHeadBytes(std::string_view(), *head.headers, options);
+  char* at = output_.Reserve(room);
+  ByteSink sink{at, at + room};
+  if (WriteResponseHead(sink, 101, {}, *head.headers, {}, options) == WriteResult::kOk) {
+    output_.Commit(static_cast<size_t>(sink.at - at));
+  } else {
+    is_broken_ = true;
+  }
+  context_.loop->Defer(*this);
+  state_ = State::kTunnel;
+  owes_fin_ = false;
+  reader_->LeaveRest();
+  tunnel_ = std::make_unique<TunnelReader>(*context_.loop, *context_.pool, socket_,
+                                           std::move(buffer_), reader_->TakeOverflow());
+  reader_.reset();
+  return tunnel_->NewBody();
+}
+
+void ServerConnection::SendFin() {
+  if (!owes_fin_ || output_.pending_bytes() > 0 || output_.staged_bytes() > 0) return;
+  owes_fin_ = false;
+  socket_.ShutdownWrite();
+}
+
 void ServerConnection::SendData(std::string_view data, bool is_last) {
   if (is_broken_ || is_aborted_) return;
+  if (state_ == State::kTunnel) {
+    owes_fin_ = is_last;
+    context_.loop->Defer(*this);
+    AfterSend(output_.Write(data));
+    return;
+  }
   if (answer_kind_ == BodyKind::kNone) return;
   if (answer_kind_ == BodyKind::kLength) {
     if (data.size() > answer_left_) {
@@ -411,6 +482,8 @@ void ServerConnection::OnReadDeadline() {
     case State::kExchange:
       reader_->Fail(Reason::kRequestTimeout);
       return;
+    case State::kTunnel:
+      return;
     case State::kLingering:
       Close(false);
       return;
@@ -430,7 +503,33 @@ void ServerConnection::RunDeferred() {
     if (!write_deadline_.is_armed()) context_.write_idle_timeouts->Arm(write_deadline_);
     return;
   }
-  if (is_finished_) EndExchange();
+  SendFin();
+  if (!is_finished_) return;
+  if (state_ == State::kTunnel) {
+    EndTunnel();
+  } else {
+    EndExchange();
+  }
+}
+
+void ServerConnection::EndTunnel() {
+  handler_.reset();
+  const bool has_client_ended = tunnel_->has_ended();
+  tunnel_.reset();
+  if (is_aborted_ || has_client_ended) {
+    Close(is_aborted_);
+  } else {
+    Linger();
+  }
+}
+
+// Closing with unread bytes would make the kernel send a reset, which may overtake what was sent.
+void ServerConnection::Linger() {
+  state_ = State::kLingering;
+  buffer_.Clear();
+  socket_.ShutdownWrite();
+  socket_.ResumeReading();
+  context_.linger_timeouts->Arm(read_deadline_);
 }
 
 void ServerConnection::EndExchange() {
@@ -450,12 +549,7 @@ void ServerConnection::EndExchange() {
       Close(false);
       return;
     }
-    // Closing with unread bytes would make the kernel send a reset, which may overtake the answer.
-    state_ = State::kLingering;
-    buffer_.Clear();
-    socket_.ShutdownWrite();
-    socket_.ResumeReading();
-    context_.linger_timeouts->Arm(read_deadline_);
+    Linger();
     return;
   }
   state_ = State::kHead;
@@ -487,10 +581,7 @@ void ServerConnection::Refuse(Reason reason, std::string_view detail) {
     output_.Commit(static_cast<size_t>(sink.at - at));
     (void)output_.Send(rejection.body);
   }
-  state_ = State::kLingering;
-  buffer_.Clear();
-  socket_.ShutdownWrite();
-  context_.linger_timeouts->Arm(read_deadline_);
+  Linger();
 }
 
 void ServerConnection::ClientGone() {
@@ -506,6 +597,7 @@ void ServerConnection::Close(bool with_reset) {
   write_deadline_.Unlink();
   handler_.reset();
   reader_.reset();
+  tunnel_.reset();
   buffer_.Clear();
   socket_.Close(with_reset);
   Deferred::Unlink();

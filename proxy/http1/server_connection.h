@@ -8,7 +8,9 @@
 // Loop::DeferDelete. Between requests it holds no buffer and no handler.
 //
 // A client that closes its side while its answer is pending is taken to be gone (semantics TO-7)
-// unless `allow_half_close`. One that begins with the preface of HTTP/2 is handed to the acceptor
+// unless `allow_half_close`. A connection whose client asked for another protocol (proxy/tunnel)
+// serves no further request, whether it became a tunnel or not: what the client has sent behind its
+// request would be of either protocol (RFC 9110, 7.8). One that begins with the preface of HTTP/2 is handed to the acceptor
 // in the context, if there is one. One worker.
 
 #pragma once
@@ -25,9 +27,11 @@
 #include "proxy/http1/head_parser.h"
 #include "proxy/http1/request_reader.h"
 #include "proxy/http1/server_context.h"
+#include "proxy/http1/tunnel_reader.h"
 #include "proxy/net/output.h"
 #include "proxy/net/read_buffer.h"
 #include "proxy/net/socket.h"
+#include "proxy/tunnel/upgrade.h"
 
 namespace outrigger::http1 {
 
@@ -53,6 +57,7 @@ class ServerConnection final : public net::SocketHandler,
   enum class State : uint8_t {
     kHead,       // waiting for a request, or in the middle of its head
     kExchange,   // a handler is at work
+    kTunnel,     // the same, and HTTP is over
     kLingering,  // the last answer was sent; what the client still sends is discarded
     kClosed,
   };
@@ -65,6 +70,7 @@ class ServerConnection final : public net::SocketHandler,
 
   // http::ServerStream
   void SendHead(const http::ResponseHeadToSend& head) override;
+  std::unique_ptr<http::Body> StartTunnel(const http::ResponseHeadToSend& head) override;
   void SendData(std::string_view data, bool is_last) override;
   void Finish(const http::HeaderList* trailers) override;
   void Abort() override;
@@ -88,6 +94,10 @@ class ServerConnection final : public net::SocketHandler,
   void HandOver();
   void BeginExchange(const RequestHead& head, const RequestFraming& framing, size_t head_bytes);
   void EndExchange();
+  void EndTunnel();
+  // Of a tunnel whose bytes were all sent.
+  void SendFin();
+  void Linger();
   void Refuse(http::Reason reason, std::string_view detail);
   void AfterSend(bool is_connected);
   void OnReadDeadline();
@@ -105,10 +115,12 @@ class ServerConnection final : public net::SocketHandler,
   DeadlineEntry write_deadline_;
   // Of the current exchange; apart from the connection so that an idle one stays small.
   std::unique_ptr<http::StreamHandler> handler_;
-  std::unique_ptr<RequestReader> reader_;
+  std::unique_ptr<RequestReader> reader_;  // null in a tunnel
+  std::unique_ptr<TunnelReader> tunnel_;
   Signal drained_;
 
   std::string peer_host_;
+  std::string_view accept_;   // for the WebSocket that is asked for; in the request's arena
   uint64_t answer_left_ = 0;  // of a body of known length
   State state_ = State::kHead;
   BodyKind answer_kind_ = BodyKind::kNone;
@@ -122,6 +134,7 @@ class ServerConnection final : public net::SocketHandler,
   bool closes_after_ = false;  // this exchange is the last
   bool has_peer_closed_ = false;
   bool is_draining_ = false;
+  bool owes_fin_ = false;      // the service has ended its side of the tunnel
   bool is_first_head_ = true;  // of the connection: it may still speak HTTP/2
 };
 

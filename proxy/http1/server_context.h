@@ -9,6 +9,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "proxy/event/deadline_queue.h"
 #include "proxy/event/event_loop.h"
@@ -46,6 +47,8 @@ struct ServerContext {
   // Other limits for some media types, in lower case; null: none (PR-9).
   const std::map<std::string, std::optional<size_t>>* max_body_by_type = nullptr;
   bool allow_half_close = false;
+  // The protocols that requests may change to, in lower case; null: none (PR-4).
+  const std::vector<std::string>* upgrades = nullptr;
   DeadlineQueue* header_timeouts = nullptr;      // first byte of a head to its end
   DeadlineQueue* body_idle_timeouts = nullptr;   // between bytes of a request body
   DeadlineQueue* write_idle_timeouts = nullptr;  // a client that does not take its answer

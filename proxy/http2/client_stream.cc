@@ -50,7 +50,12 @@ bool TakesTrailers(const http::HeaderList& headers) {
 
 // False: there is something in it that must not be sent.
 bool AddRequest(const http::RequestHeadToSend& head, FieldBlock& block) {
-  block.Add(":method", head.method_name);
+  if (head.upgrade.empty()) {
+    block.Add(":method", head.method_name);
+  } else {
+    block.Add(":method", "CONNECT");  // RFC 8441, 4
+    block.Add(":protocol", head.upgrade);
+  }
   block.Add(":scheme", head.scheme);
   const std::string_view authority = AuthorityOf(head);
   if (!authority.empty()) block.Add(":authority", authority);
@@ -81,14 +86,20 @@ ClientStream::ClientStream(ClientConnection& connection, bool is_reused)
 
 ClientStream::~ClientStream() = default;
 
+// Gone meanwhile: ReadHead() will say it.
+bool ClientStream::allows_tunnels() const {
+  return connection_ == nullptr || connection_->session().peer_allows_tunnels();
+}
+
 bool ClientStream::SendHead(const http::RequestHeadToSend& head) {
   FieldBlock block;
   if (!AddRequest(head, block)) return false;
   method_ = head.method;
-  has_request_body_ = head.has_body;
+  asks_for_tunnel_ = !head.upgrade.empty();
+  has_request_body_ = head.has_body || asks_for_tunnel_;
   if (connection_ == nullptr) return true;  // ReadHead() will say it
   const int32_t id =
-      connection_->session().SubmitRequest(block, head.has_body ? &outgoing_ : nullptr, this);
+      connection_->session().SubmitRequest(block, has_request_body_ ? &outgoing_ : nullptr, this);
   if (id < 0) {
     Fail(NewFailure(Reason::kUpstreamReset));
     return true;
@@ -159,6 +170,11 @@ Task<Expected<http::ReceivedHead, Failure>> ClientStream::ReadHead(http::HeaderL
 http::ReceivedHead ClientStream::Received() const {
   http::ReceivedHead received;
   received.status = head_.status;
+  if (asks_for_tunnel_ && head_.status < 300) {
+    received.status = 101;  // what it is in HTTP/1
+    received.has_body = true;
+    return received;
+  }
   const bool is_head = method_ == http::Method::kHead;
   const bool has_no_body = is_head || head_.status == 204 || head_.status == 304;
   if (const http::HeaderField* field = head_.headers.Find(HeaderId::kContentLength)) {

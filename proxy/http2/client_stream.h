@@ -41,6 +41,7 @@ class ClientStream final : public http::ClientStream,
   ~ClientStream() override;
 
   // http::ClientStream
+  bool allows_tunnels() const override;
   bool SendHead(const http::RequestHeadToSend& head) override;
   bool SendData(std::string_view data) override;
   bool Finish(const http::HeaderList* trailers) override;
@@ -120,6 +121,7 @@ class ClientStream final : public http::ClientStream,
   size_t credit_ = 0;           // of the window, to be given back
   http::Method method_ = http::Method::kOther;
   bool has_request_body_ = false;
+  bool asks_for_tunnel_ = false;
   bool is_head_news_ = false;
   bool is_continued_ = false;  // and `continued_` was not notified yet
   bool has_final_head_ = false;

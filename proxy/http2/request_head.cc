@@ -105,6 +105,10 @@ void RequestHeadReader::AddPseudo(std::string_view name, std::string_view value,
   } else if (name == ":authority") {
     if (authority_.has_value()) return Malformed("more than one :authority");
     authority_ = request.arena->Copy(value);
+  } else if (name == ":protocol") {
+    if (!protocol_.empty()) return Malformed("more than one :protocol");
+    if (!http1::IsToken(value)) return Malformed(":protocol is not a token");
+    protocol_ = request.arena->Copy(value);
   } else {
     Malformed("unknown pseudo-field");
   }
@@ -126,13 +130,28 @@ void RequestHeadReader::AddField(std::string_view name, std::string_view value, 
   request.headers.Add({request.arena->Copy(name), request.arena->Copy(value), id});
 }
 
+// RFC 8441, 4: as a request with a scheme and a path, but with a tunnel in place of a body.
+HeadVerdict RequestHeadReader::CheckConnect(Request& request) const {
+  if (protocol_.empty()) return Refused(Reason::kNotImplemented, "CONNECT is not supported");
+  if (request.method != http::Method::kConnect) return MalformedHead(":protocol without CONNECT");
+  if (!authority_.has_value()) return MalformedHead("CONNECT without :authority");
+  if (request.headers.Has(HeaderId::kContentLength) || request.headers.Has(HeaderId::kExpect)) {
+    return MalformedHead("CONNECT with a field of a body");
+  }
+  request.method = http::Method::kGet;
+  request.method_name = http::MethodName(request.method);
+  request.upgrade = protocol_;
+  return {};
+}
+
 HeadVerdict RequestHeadReader::CheckTarget(Request& request) const {
   if (!http1::IsToken(request.method_name)) return MalformedHead("method is not a token");
   if (request.method_name.size() > kMaxMethodBytes) {
     return Refused(Reason::kNotImplemented, "method is too long");
   }
-  if (request.method == http::Method::kConnect) {
-    return Refused(Reason::kNotImplemented, "CONNECT is not supported");
+  if (request.method == http::Method::kConnect || !protocol_.empty()) {
+    const HeadVerdict verdict = CheckConnect(request);
+    if (verdict.kind != Kind::kOk) return verdict;
   }
   if (scheme_.empty()) return MalformedHead("no :scheme");
   if (!has_path_ || request.target.empty()) return MalformedHead("no :path");

@@ -7,7 +7,8 @@
 //   HeadVerdict verdict = reader.Finish(is_ended, request);
 //
 // Strings are copied into the request's arena. The request ends up as one of HTTP/1 would: Host
-// says the authority, cookies are one field. Pure; no allocation but the arena's.
+// says the authority, cookies are one field, and an extended CONNECT (RFC 8441) is the GET that it
+// stands for, with `upgrade` as received; who calls looks whether it is allowed. Pure; no allocation but the arena's.
 
 #pragma once
 
@@ -51,12 +52,14 @@ class RequestHeadReader {
   void Malformed(std::string_view message) {
     if (problem_.empty()) problem_ = message;
   }
+  HeadVerdict CheckConnect(http::Request& request) const;
   HeadVerdict CheckTarget(http::Request& request) const;
   HeadVerdict CheckAuthority(http::Request& request) const;
 
   const http1::HeadLimits& limits_;
   std::string_view problem_;
   std::string_view scheme_;
+  std::string_view protocol_;  // of an extended CONNECT
   std::optional<std::string_view> authority_;
   size_t bytes_ = 0;
   size_t fields_ = 0;

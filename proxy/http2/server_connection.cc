@@ -17,6 +17,7 @@ SessionOptions ToOptions(const ServerContext& context) {
   SessionOptions options;
   options.max_concurrent_streams = context.max_concurrent_streams;
   options.max_header_list_bytes = static_cast<uint32_t>(limits.max_head_bytes);
+  options.allows_tunnels = context.listener.upgrades != nullptr;
   options.max_continuations += limits.max_head_bytes / kFramePayloadBytes;
   return options;
 }

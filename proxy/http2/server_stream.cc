@@ -6,6 +6,7 @@
 #include "proxy/base/arena.h"
 #include "proxy/grpc/call.h"
 #include "proxy/http2/server_connection.h"
+#include "proxy/tunnel/upgrade.h"
 
 namespace outrigger::http2 {
 
@@ -56,8 +57,12 @@ void ServerStream::OnEnd() {
 
 bool ServerStream::HandleNews() {
   if (is_closed_) {
-    // Its answer is complete; the handler will say so, too.
-    if (!is_finished_ && is_end_sent_) return false;
+    // Its answer is complete; the handler will say so, too. A tunnel's handler has yet to hear that
+    // the client has ended, which must not have been by a reset.
+    if (!is_finished_ && is_end_sent_ && (!is_tunnel_ || incoming_.is_ended())) {
+      if (is_tunnel_) incoming_.Wake();
+      return false;
+    }
     if (!is_finished_) ClientGone();
     handler_.reset();
     return true;
@@ -101,6 +106,11 @@ void ServerStream::Begin() {
       Refuse(verdict.reason, verdict.message);
       return;
   }
+  if (!request.upgrade.empty()) {
+    if (!TakeUpgrade(request)) return;
+    BeginHandler(request);
+    return;
+  }
   const std::optional<uint64_t> max_body = context.MaxBodyBytes(request.headers);
   // What came together with the head was not held against the limit yet.
   if (max_body.has_value() &&
@@ -117,6 +127,24 @@ void ServerStream::Begin() {
     request.body = incoming_.NewBody();
   }
   owes_continue_ = request.expects_continue;
+  BeginHandler(request);
+}
+
+bool ServerStream::TakeUpgrade(http::Request& request) {
+  const std::vector<std::string>* allowed = connection_.context().upgrades;
+  const std::string_view protocol =
+      allowed == nullptr ? std::string_view() : tunnel::FindAllowed(request.upgrade, *allowed);
+  if (protocol.empty()) {
+    Refuse(Reason::kNotImplemented, "this :protocol is not supported");
+    return false;
+  }
+  request.upgrade = protocol;
+  // RFC 8441, 5: HTTP/2 has no use for it, and a service of HTTP/1 is sent a key of ours.
+  tunnel::RemoveKey(request.headers);
+  return true;
+}
+
+void ServerStream::BeginHandler(http::Request& request) {
   request.protocol = http::Protocol::kHttp2;
   request.peer_address = connection_.peer_host();
   if (const net::SecureSession* session = connection_.secure_session(); session != nullptr) {
@@ -164,6 +192,18 @@ void ServerStream::SendHead(const http::ResponseHeadToSend& head) {
     return;
   }
   connection_.FlushLater();
+}
+
+std::unique_ptr<http::Body> ServerStream::StartTunnel(const http::ResponseHeadToSend& head) {
+  is_head_sent_ = has_answer_body_ = is_tunnel_ = true;
+  FieldBlock block;
+  block.AddStatus(200);  // RFC 8441, 5: what is 101 in HTTP/1
+  if (!block.AddFields(*head.headers) ||
+      !connection_.session().SubmitResponse(id_, block, &outgoing_)) {
+    Abort();
+  }
+  connection_.FlushLater();
+  return incoming_.NewBody();
 }
 
 void ServerStream::SendData(std::string_view data, bool is_last) {
@@ -254,6 +294,7 @@ void ServerStream::OnBodyConsumed(size_t bytes) {
 }
 
 void ServerStream::OnBodyWait(bool is_waiting) {
+  if (is_tunnel_) return;  // it has a limit of its own
   if (!is_waiting) {
     read_deadline_.Unlink();
     return;

@@ -55,6 +55,7 @@ class ServerStream final : public http::ServerStream, public Pooled, private Inc
 
   // http::ServerStream
   void SendHead(const http::ResponseHeadToSend& head) override;
+  std::unique_ptr<http::Body> StartTunnel(const http::ResponseHeadToSend& head) override;
   void SendData(std::string_view data, bool is_last) override;
   void Finish(const http::HeaderList* trailers) override;
   void Abort() override;
@@ -78,6 +79,9 @@ class ServerStream final : public http::ServerStream, public Pooled, private Inc
   void OnBodyWait(bool is_waiting) override;
 
   void Begin();
+  // The request asks for a tunnel. False: it may not have it, and was told.
+  bool TakeUpgrade(http::Request& request);
+  void BeginHandler(http::Request& request);
   void Refuse(http::Reason reason, std::string_view detail);
   void OnReadDeadline();
   void OnWriteDeadline();
@@ -100,6 +104,7 @@ class ServerStream final : public http::ServerStream, public Pooled, private Inc
   bool is_begun_ = false;                // the handler was started
   bool is_head_request_ = false;
   bool is_malformed_ = false;
+  bool is_tunnel_ = false;
   bool is_head_sent_ = false;
   bool has_answer_body_ = false;
   bool owes_continue_ = false;

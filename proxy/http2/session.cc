@@ -140,10 +140,12 @@ Session::Session(Role role, const SessionOptions& options, net::BufferPool& pool
   const nghttp2_settings_entry settings[] = {
       {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, options.max_concurrent_streams},
       {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, options.max_header_list_bytes},
-      {NGHTTP2_SETTINGS_ENABLE_PUSH, 0},  // of clients only
+      is_server ? nghttp2_settings_entry{NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL, 1}
+                : nghttp2_settings_entry{NGHTTP2_SETTINGS_ENABLE_PUSH, 0},
   };
+  const bool has_last = !is_server || options.allows_tunnels;
   nghttp2_submit_settings(session_, NGHTTP2_FLAG_NONE, settings,
-                          std::size(settings) - (is_server ? 1 : 0));
+                          std::size(settings) - (has_last ? 0 : 1));
   nghttp2_session_set_local_window_size(session_, NGHTTP2_FLAG_NONE, kConnection,
                                         options.connection_window_bytes);
   memory_.Settle();

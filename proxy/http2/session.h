@@ -39,6 +39,8 @@ struct SessionOptions {
   int32_t connection_window_bytes = 1 << 20;
   // Frames that may continue one block of fields (CVE-2024-27316).
   size_t max_continuations = 8;
+  // Of servers: requests may open tunnels (RFC 8441).
+  bool allows_tunnels = false;
 };
 
 class Session {
@@ -88,6 +90,11 @@ class Session {
   // How many streams the peer allows at a time.
   uint32_t peer_max_streams() const {
     return nghttp2_session_get_remote_settings(session_, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS);
+  }
+  // Whether the peer, a server, lets requests open tunnels (RFC 8441).
+  bool peer_allows_tunnels() const {
+    return nghttp2_session_get_remote_settings(session_,
+                                               NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL) == 1;
   }
   // Whether requests can still be submitted: no GOAWAY, and ids are left.
   bool allows_requests() const { return nghttp2_session_check_request_allowed(session_) != 0; }

@@ -23,6 +23,7 @@ inline constexpr double kInterTokenSeconds[] = {
 inline constexpr double kUpstreamSeconds[] = {
     0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300};
 inline constexpr double kBackoffSeconds[] = {0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30};
+inline constexpr double kTunnelSeconds[] = {0.1, 1, 10, 60, 300, 900, 3600, 14400, 86400};
 
 // Downstream.
 inline constexpr Descriptor kRequests = {
@@ -56,6 +57,21 @@ inline constexpr Descriptor kGrpcCalls = {
     "outrigger_grpc_calls_total", Type::kCounter, "route,code",
     "gRPC calls by the status that their caller was told; none: without one, since the call was "
     "cut or left."};
+inline constexpr Descriptor kOpenTunnels = {"outrigger_open_tunnels", Type::kGauge, "",
+                                            "Tunnels, WebSockets for example, that are open."};
+inline constexpr Descriptor kTunnels = {
+    "outrigger_tunnels_total", Type::kCounter, "route,end",
+    "Tunnels by how they ended: complete, service_gone, client_gone, idle, drained."};
+inline constexpr Descriptor kTunnelBytes = {"outrigger_tunnel_bytes_total", Type::kCounter,
+                                            "route,direction",
+                                            "Bytes that tunnels carried to_service and to_client."};
+inline constexpr Descriptor kTunnelDuration = {
+    "outrigger_tunnel_duration_seconds",
+    Type::kHistogram,
+    "route",
+    "Time from the opening of a tunnel to its end; its request's duration ends with the opening.",
+    kTunnelSeconds,
+    Shown::kOnceUsed};
 inline constexpr Descriptor kInFlight = {"outrigger_in_flight_requests", Type::kGauge, "",
                                          "Requests that have begun and not ended."};
 inline constexpr Descriptor kDownstreamConnections = {

@@ -47,7 +47,11 @@ constexpr Names<RetryResult> kRetryResults = {"retried",       "attempts_used", 
                                               "not_replayable"};
 constexpr Names<TimeoutTier> kTimeoutTiers = {
     "connect", "request_header", "request_body_idle", "write_idle", "downstream_idle", "overall",
-    "per_try", "ttft",           "inter_token",       "max_stream"};
+    "per_try", "ttft",           "inter_token",       "max_stream",
+    "tunnel_idle"};
+constexpr Names<TunnelEnd> kTunnelEnds = {"complete", "service_gone", "client_gone", "idle",
+                                          "drained"};
+constexpr Names<TunnelDirection> kTunnelDirections = {"to_service", "to_client"};
 constexpr Names<Http2Flood> kHttp2Floods = {
     "resets",     "errors",       "pings",         "settings", "priorities",
     "empty_data", "tiny_windows", "continuations", "acks",     "queued_frames"};
@@ -87,6 +91,7 @@ static_assert(IsComplete(kCodeClasses) && IsComplete(kStreamOutcomes) &&
               IsComplete(kBreakerStates) && IsComplete(kBreakerCauses) &&
               IsComplete(kBreakerRefusals) && IsComplete(kProbeResults) &&
               IsComplete(kRetryCauses) && IsComplete(kRetryResults) && IsComplete(kTimeoutTiers) &&
+              IsComplete(kTunnelEnds) && IsComplete(kTunnelDirections) &&
               IsComplete(kGrpcCodes) && IsComplete(kUpstreamPhases) &&
               IsComplete(kConnectionStates));
 
@@ -115,6 +120,8 @@ std::span<const std::string_view> ProbeResultNames() { return kProbeResults; }
 std::span<const std::string_view> RetryCauseNames() { return kRetryCauses; }
 std::span<const std::string_view> RetryResultNames() { return kRetryResults; }
 std::span<const std::string_view> TimeoutTierNames() { return kTimeoutTiers; }
+std::span<const std::string_view> TunnelEndNames() { return kTunnelEnds; }
+std::span<const std::string_view> TunnelDirectionNames() { return kTunnelDirections; }
 std::span<const std::string_view> Http2FloodNames() { return kHttp2Floods; }
 std::span<const std::string_view> GrpcCodeNames() { return kGrpcCodes; }
 std::span<const std::string_view> UpstreamPhaseNames() { return kUpstreamPhases; }
@@ -138,7 +145,10 @@ RouteMetrics::RouteMetrics(Registry& registry, std::string_view route)
       grpc_calls(registry, families::kGrpcCalls, LabelValues{route}, kGrpcCodes),
       duration(registry.AddHistogram(families::kRequestDuration, {route})),
       ttft(registry.AddHistogram(families::kTtft, {route})),
-      inter_token(registry.AddHistogram(families::kInterToken, {route})) {}
+      inter_token(registry.AddHistogram(families::kInterToken, {route})),
+      tunnels(registry, families::kTunnels, LabelValues{route}, kTunnelEnds),
+      tunnel_bytes(registry, families::kTunnelBytes, LabelValues{route}, kTunnelDirections),
+      tunnel_duration(registry.AddHistogram(families::kTunnelDuration, {route})) {}
 
 UpstreamMetrics::UpstreamMetrics(Registry& registry, std::string_view upstream) {
   for (size_t i = 0; i < duration.size(); ++i) {
@@ -164,6 +174,7 @@ BreakerMetrics::BreakerMetrics(Registry& registry, std::string_view breaker)
 
 StandardMetrics::StandardMetrics(Registry& registry, size_t max_label_values)
     : in_flight(registry.AddGauge(families::kInFlight)),
+      open_tunnels(registry.AddGauge(families::kOpenTunnels)),
       downstream_connections(registry.AddGauge(families::kDownstreamConnections)),
       accept_errors(registry.AddCounter(families::kAcceptErrors)),
       http2_floods(registry, families::kHttp2Floods, LabelValues{}, kHttp2Floods),

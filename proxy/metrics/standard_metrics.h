@@ -108,8 +108,12 @@ enum class TimeoutTier : uint8_t {
   kTtft,
   kInterToken,
   kMaxStream,
+  kTunnelIdle,
   kCount,
 };
+// How a tunnel ended.
+enum class TunnelEnd : uint8_t { kComplete, kServiceGone, kClientGone, kIdle, kDrained, kCount };
+enum class TunnelDirection : uint8_t { kToService, kToClient, kCount };
 // With what a client flooded its HTTP/2 connection.
 enum class Http2Flood : uint8_t {
   kResets,  // RST_STREAM of the client's
@@ -148,6 +152,8 @@ std::span<const std::string_view> ProbeResultNames();
 std::span<const std::string_view> RetryCauseNames();
 std::span<const std::string_view> RetryResultNames();
 std::span<const std::string_view> TimeoutTierNames();
+std::span<const std::string_view> TunnelEndNames();
+std::span<const std::string_view> TunnelDirectionNames();
 std::span<const std::string_view> Http2FloodNames();
 std::span<const std::string_view> GrpcCodeNames();
 std::span<const std::string_view> UpstreamPhaseNames();
@@ -193,6 +199,9 @@ struct RouteMetrics {
   const HistogramId duration;
   const HistogramId ttft;
   const HistogramId inter_token;
+  EnumCounters<TunnelEnd> tunnels;
+  EnumCounters<TunnelDirection> tunnel_bytes;
+  const HistogramId tunnel_duration;
 };
 
 struct UpstreamMetrics {
@@ -232,6 +241,7 @@ class StandardMetrics {
   BreakerMetrics& Breaker(std::string_view id);
 
   const GaugeId in_flight;
+  const GaugeId open_tunnels;
   const GaugeId downstream_connections;
   const CounterId accept_errors;
   EnumCounters<Http2Flood> http2_floods;

@@ -208,6 +208,8 @@ Worker::Worker(int index, const ProcessParts& process, std::shared_ptr<const con
     context.max_body_bytes = limits.body;
     if (!limits.body_by_type.empty()) context.max_body_by_type = &limits.body_by_type;
     context.allow_half_close = config->listeners[i].half_close == config::HalfClose::kAllow;
+    const std::vector<std::string>& upgrades = config->listeners[i].upgrades;
+    if (!upgrades.empty()) context.upgrades = &upgrades;
     context.header_timeouts = &timeouts_.For(limits.header_timeout);
     context.body_idle_timeouts = &timeouts_.For(limits.body_idle_timeout);
     context.write_idle_timeouts = &timeouts_.For(limits.write_idle_timeout);

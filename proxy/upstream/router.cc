@@ -27,6 +27,9 @@ constexpr absl::Duration kContinueWait = absl::Seconds(1);
 constexpr std::string_view kNoHttp2 =
     "gRPC needs HTTP/2, and the upstream is configured with protocol http1";
 
+constexpr std::string_view kNoTunnels =
+    "the service speaks HTTP/2 without extended CONNECT (RFC 8441)";
+
 }  // namespace
 
 // What an attempt holds: the connection, and the pump of a body that is still being sent. Once the
@@ -110,6 +113,10 @@ Task<Result> Router::Call(Request& request, chain::Next) {
       observer_->OnConnected(exchange->started, loop_.PreciseNow());
     }
 
+    if (!request.upgrade.empty() && !exchange->lease.stream().allows_tunnels()) {
+      co_return Failure{.reason = Reason::kNotImplemented, .detail = kNoTunnels};
+    }
+
     // Not before there is a connection: what could not be sent leaves no mark (B0.1).
     while (!request.dispatch_hooks.empty()) {
       http::DispatchHook& hook = request.dispatch_hooks.front();
@@ -133,6 +140,11 @@ Task<Result> Router::Call(Request& request, chain::Next) {
     }
     if (head.ok()) {
       ObserveHead(request, *head, *exchange, response);
+      if (head->status == 101) {
+        response.tunnel = &stream;
+      } else if (!request.upgrade.empty()) {
+        stream.Finish(nullptr);  // refused: an ordinary answer to an ordinary request
+      }
       response.body = std::move(exchange);
       co_return response;
     }
@@ -163,6 +175,7 @@ std::optional<Failure> Router::Send(Request& request, Exchange& exchange) {
   head.headers = &request.headers;
   head.skipped = fields.skipped;
   head.added = &fields.added;
+  head.upgrade = request.upgrade;
   // A call without messages ends by an empty DATA frame, never by its head (gRPC over HTTP/2,
   // "Requests"); a server of grpc-go would wait for it.
   head.has_body = request.body != nullptr || request.is_grpc;
@@ -171,6 +184,7 @@ std::optional<Failure> Router::Send(Request& request, Exchange& exchange) {
                                                                        : std::optional<uint64_t>(0);
   if (!stream.SendHead(head)) return Failure{.reason = Reason::kBadRequest};
   request.was_dispatched = true;
+  if (!request.upgrade.empty()) return std::nullopt;
   if (whole.has_value()) {
     request.record.request_bytes = whole->size();
     stream.SendData(*whole);

@@ -69,7 +69,8 @@ void BuildUpstreamFields(http::Request& request, MonoTime now, std::string_view 
   out.added.Add({"traceparent", request.traceparent, HeaderId::kTraceparent});
   const std::string_view attempt = request.attempt == 1 ? "1" : Decimal(arena, request.attempt);
   out.added.Add({"x-outrigger-attempt", attempt, HeaderId::kXOutrigger});
-  if (!request.deadline.is_infinite()) {
+  // A tunnel outlives the deadline, which is for its answer alone.
+  if (!request.deadline.is_infinite() && request.upgrade.empty()) {
     const int64_t left = std::max<int64_t>(1, (request.deadline.nanos() - now.nanos()) / 1'000'000);
     out.added.Add({"x-request-timeout-ms", Decimal(arena, left), HeaderId::kXRequestTimeoutMs});
     // Without a deadline of the caller's a call may be a stream that goes on for longer than
