@@ -140,9 +140,10 @@ Type<ListenerConfig> DescribeListener() {
           "half_close", &S::half_close,
           OneWordOf<HalfClose>({{"gone", HalfClose::kGone}, {"allow", HalfClose::kAllow}}),
           "What it means that a client closed its side while it waits: it has left, or it waits on")
-      .Key("upgrades", &S::upgrades, List(UpgradeType(), {.max = 16, .unique = true}),
-           "Protocols that requests may change to, by `Upgrade` of HTTP/1.1 or by the extended "
-           "CONNECT of HTTP/2; of others the wish is not passed on. HTTP and TLS are not among them")
+      .Key(
+          "upgrades", &S::upgrades, List(UpgradeType(), {.max = 16, .unique = true}),
+          "Protocols that requests may change to, by `Upgrade` of HTTP/1.1 or by the extended "
+          "CONNECT of HTTP/2; of others the wish is not passed on. HTTP and TLS are not among them")
       .Key("trusted_hops", &S::trusted_hops, CountType({.min = 0, .max = 16}),
            "Proxies in front whose `X-Forwarded-For` is believed: the access log names the client "
            "that the outermost of them saw")

@@ -5,7 +5,8 @@
 //
 // While idle in a pool it stays registered for reading, so that a close by the service is noticed
 // for free. Whoever lets go of a connection in the middle of an exchange closes it. One that the
-// service has switched to another protocol carries a tunnel from then on. One worker; destroyed through Loop::DeferDelete by CloseAndDelete().
+// service has switched to another protocol carries a tunnel from then on. One worker; destroyed
+// through Loop::DeferDelete by CloseAndDelete().
 
 #pragma once
 
@@ -130,7 +131,7 @@ class ClientConnection final : public http::ClientStream,
   size_t to_skip_ = 0;  // bytes at the front of the buffer that were handed out
   uint64_t exchanges_ = 0;
   http::Method method_ = http::Method::kOther;
-  std::string_view upgrade_;  // asked for in this exchange
+  std::string_view upgrade_;   // asked for in this exchange
   tunnel::FixedText<24> key_;  // of a WebSocket that was asked for
   bool is_connecting_ = true;
   bool has_bytes_ = false;  // of this exchange's response

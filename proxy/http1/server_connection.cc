@@ -244,9 +244,9 @@ void ServerConnection::ParseHead() {
     return;
   }
   if (!framing.upgrade.empty() && context_.upgrades != nullptr) {
-    const tunnel::UpgradeVerdict verdict = tunnel::JudgeUpgrade(
-        {framing.upgrade, head.method, framing.body.has_body()}, request.headers,
-        *context_.upgrades);
+    const tunnel::UpgradeVerdict verdict =
+        tunnel::JudgeUpgrade({framing.upgrade, head.method, framing.body.has_body()},
+                             request.headers, *context_.upgrades);
     if (verdict.kind == tunnel::UpgradeVerdict::Kind::kMalformed) {
       Refuse(Reason::kBadRequest, verdict.message);
       return;

@@ -10,8 +10,8 @@
 // A client that closes its side while its answer is pending is taken to be gone (semantics TO-7)
 // unless `allow_half_close`. A connection whose client asked for another protocol (proxy/tunnel)
 // serves no further request, whether it became a tunnel or not: what the client has sent behind its
-// request would be of either protocol (RFC 9110, 7.8). One that begins with the preface of HTTP/2 is handed to the acceptor
-// in the context, if there is one. One worker.
+// request would be of either protocol (RFC 9110, 7.8). One that begins with the preface of HTTP/2
+// is handed to the acceptor in the context, if there is one. One worker.
 
 #pragma once
 

@@ -47,8 +47,7 @@ constexpr Names<RetryResult> kRetryResults = {"retried",       "attempts_used", 
                                               "not_replayable"};
 constexpr Names<TimeoutTier> kTimeoutTiers = {
     "connect", "request_header", "request_body_idle", "write_idle", "downstream_idle", "overall",
-    "per_try", "ttft",           "inter_token",       "max_stream",
-    "tunnel_idle"};
+    "per_try", "ttft",           "inter_token",       "max_stream", "tunnel_idle"};
 constexpr Names<TunnelEnd> kTunnelEnds = {"complete", "service_gone", "client_gone", "idle",
                                           "drained"};
 constexpr Names<TunnelDirection> kTunnelDirections = {"to_service", "to_client"};

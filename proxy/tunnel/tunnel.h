@@ -1,16 +1,17 @@
 // Carries bytes both ways between a client and a service that have agreed on another protocol.
 //
-//   Tunnel tunnel(loop, {.client = stream, .from_client = std::move(body), ...}, idle_timeouts, observer);
-//   const Tunnel::End end = co_await tunnel.Run();
-//   if (end == Tunnel::End::kIdle) tunnel.SayGoodbye();
+//   Tunnel tunnel(loop, {.client = stream, .from_client = std::move(body), ...}, idle_timeouts,
+//   observer); const Tunnel::End end = co_await tunnel.Run(); if (end == Tunnel::End::kIdle)
+//   tunnel.SayGoodbye();
 //
 // Each direction is a loop of its own: it reads a piece, sends it, and reads on when the other side
 // has taken it, so that no more than a piece is held in each direction and a side that does not
 // read stops the other. The end of one side's bytes is passed on as such and the other direction
 // goes on. Every byte counts as a sign of life for both directions.
 //
-// Owns nothing but the client's body: `client`, `service`, `from_service` and `observer` outlive it. Destroying
-// it, which cancels both loops, is for code of the loop and for whoever awaits Run(). One worker.
+// Owns nothing but the client's body: `client`, `service`, `from_service` and `observer` outlive
+// it. Destroying it, which cancels both loops, is for code of the loop and for whoever awaits
+// Run(). One worker.
 
 #pragma once
 

@@ -123,6 +123,7 @@ struct FakeRequest {
   bool is_whole = false;  // the body was received together with the head
   bool takes = true;      // the client reads its answer
   bool is_grpc = false;   // a call, as the codec of HTTP/2 recognises it
+  std::string_view upgrade = {};
 };
 
 class FakeExchange {
@@ -146,6 +147,7 @@ class FakeExchange {
     request.informational = &stream;
     request.is_grpc = given_.is_grpc;
     if (given_.is_grpc) request.protocol = http::Protocol::kHttp2;
+    request.upgrade = given_.upgrade;
     for (const auto& [name, value] : given_.headers) request.headers.Add(name, value);
     if (!given_.pieces.empty()) request.body = std::make_unique<ClientBody>(world_.loop, given_);
     driver_->Start(stream);

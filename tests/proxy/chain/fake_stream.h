@@ -10,8 +10,10 @@
 
 #pragma once
 
+#include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "proxy/http/server_stream.h"
@@ -23,7 +25,8 @@ using Journal = std::vector<std::string>;
 
 class FakeStream final : public http::ServerStream {
  public:
-  FakeStream(Loop& loop, Journal& journal) : journal_(journal), drained_(loop) {}
+  FakeStream(Loop& loop, Journal& journal)
+      : journal_(journal), drained_(loop), tunnel_readable_(loop) {}
 
   void OnInformational(int status, const http::HeaderList&) override {
     journal_.push_back("interim " + std::to_string(status));
@@ -35,6 +38,17 @@ class FakeStream final : public http::ServerStream {
     for (const http::HeaderField& field : *head.headers) {
       headers_.emplace_back(std::string(field.name), std::string(field.value));
     }
+  }
+  // The client's bytes are what TunnelSends() was told.
+  std::unique_ptr<http::Body> StartTunnel(const http::ResponseHeadToSend& head) override {
+    SendHead(head);
+    journal_.push_back("tunnel");
+    return std::make_unique<TunnelBody>(*this);
+  }
+  void TunnelSends(std::string_view bytes, bool is_last = false) {
+    tunnel_bytes_ += bytes;
+    tunnel_ended_ = tunnel_ended_ || is_last;
+    tunnel_readable_.Notify();
   }
   void SendData(std::string_view data, bool is_last) override {
     if (!data.empty()) journal_.push_back("data");
@@ -72,6 +86,8 @@ class FakeStream final : public http::ServerStream {
   bool closes() const { return closes_; }
   bool is_over() const { return ends_ > 0; }
   bool is_aborted() const { return is_aborted_; }
+  // The last piece was sent.
+  bool has_last() const { return has_last_; }
   int ends() const { return ends_; }
   // Empty when absent.
   std::string header(std::string_view name) const { return Find(headers_, name); }
@@ -87,8 +103,27 @@ class FakeStream final : public http::ServerStream {
     return "";
   }
 
+  class TunnelBody final : public http::Body {
+   public:
+    explicit TunnelBody(FakeStream& stream) : stream_(stream) {}
+    Task<http::ChunkResult> Read() override {
+      while (stream_.tunnel_bytes_.empty() && !stream_.tunnel_ended_) {
+        co_await stream_.tunnel_readable_.Wait();
+      }
+      handed_out_ = std::exchange(stream_.tunnel_bytes_, {});
+      co_return http::Chunk{handed_out_, stream_.tunnel_ended_};
+    }
+
+   private:
+    FakeStream& stream_;
+    std::string handed_out_;
+  };
+
   Journal& journal_;
   Signal drained_;
+  Signal tunnel_readable_;
+  std::string tunnel_bytes_;
+  bool tunnel_ended_ = false;
   int status_ = 0;
   Fields headers_;
   Fields trailers_;

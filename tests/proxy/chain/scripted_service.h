@@ -23,6 +23,7 @@
 #include "proxy/chain/access_log.h"
 #include "proxy/chain/filter.h"
 #include "proxy/event/loop.h"
+#include "tests/proxy/chain/fake_service_stream.h"
 #include "tests/proxy/chain/fake_stream.h"
 
 namespace outrigger::chain {
@@ -42,6 +43,7 @@ struct ServiceAnswer {
   std::vector<std::pair<std::string_view, std::string_view>> trailers;  // static text
   bool hangs = false;               // after the last piece, or before the head when there is none
   bool is_cut = false;              // after the last piece the body fails
+  bool opens_tunnel = false;        // with status 101: see ScriptedService::tunnel()
   std::vector<std::string> leases;  // held by the answer, in this order; they write to the journal
 };
 
@@ -58,6 +60,8 @@ class ScriptedService {
   int live_connections() const { return live_connections_; }
   // The bodies of requests, as far as they were read, attempt by attempt.
   const std::vector<std::string>& received() const { return received_; }
+  // The service's side of the tunnel that was opened last. REQUIRES: it is open.
+  FakeServiceStream& tunnel() { return *tunnel_; }
 
  private:
   struct Connection : Pooled {
@@ -119,6 +123,21 @@ class ScriptedService {
     size_t next_ = 0;
   };
 
+  class TunnelBody final : public http::Body {
+   public:
+    TunnelBody(ScriptedService& owner, std::unique_ptr<Connection> connection)
+        : connection_(std::move(connection)), stream_(owner.loop_, owner.journal_) {
+      owner.tunnel_ = &stream_;
+    }
+    FakeServiceStream& stream() { return stream_; }
+    std::optional<http::ChunkResult> TryRead() override { return stream_.TryReadBody(); }
+    Task<http::ChunkResult> Read() override { return stream_.ReadBody(); }
+
+   private:
+    const std::unique_ptr<Connection> connection_;
+    FakeServiceStream stream_;
+  };
+
   class End final : public Filter {
    public:
     explicit End(ScriptedService& service) : service_(service) {}
@@ -171,6 +190,13 @@ class ScriptedService {
     for (const std::string& name : answer.leases) {
       response.Hold(std::make_unique<NamedLease>(journal_, name));
     }
+    if (answer.opens_tunnel) {
+      auto body = std::make_unique<TunnelBody>(*this, std::move(connection));
+      response.tunnel = &body->stream();
+      response.has_body = true;
+      response.body = std::move(body);
+      co_return response;
+    }
     response.body = std::make_unique<AnswerBody>(std::move(answer), std::move(connection));
     co_return response;
   }
@@ -187,6 +213,7 @@ class ScriptedService {
   std::deque<ServiceAnswer> script_;
   ServiceAnswer fallback_;
   std::vector<std::string> received_;
+  FakeServiceStream* tunnel_ = nullptr;
   int attempts_ = 0;
   int live_connections_ = 0;
 };
