@@ -134,7 +134,12 @@ bool ClientStream::Finish(const http::HeaderList* trailers) {
   if (!has_request_body_) return true;
   outgoing_.Finish(trailers);
   if (outgoing_.is_deferred()) connection_->session().Resume(id_);
-  connection_->FlushLater();
+  if (asks_for_tunnel_) {
+    // Who ends a tunnel, or was refused one, often lets go of it at once; a reset overtakes data.
+    connection_->FlushNow();
+  } else {
+    connection_->FlushLater();
+  }
   return true;
 }
 

@@ -20,7 +20,7 @@ GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="
 ACCEPT = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="  # RFC 6455, 1.3
 TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
-GOING_AWAY = 1001
+GOAWAY = 7  # a frame of HTTP/2
 HANDSHAKE = [("Connection", "Upgrade"), ("Upgrade", "websocket"), ("Sec-WebSocket-Key", KEY),
              ("Sec-WebSocket-Version", "13")]
 
@@ -113,6 +113,7 @@ class TunnelClient:
         self.h2.initiate_connection()
         self._flush()
         self.buffer = b""
+        self._frames = b""  # received in part
         self.stream = None
         self.status, self.fields = None, {}
         self.has_ended = False
@@ -127,7 +128,7 @@ class TunnelClient:
         data = self.sock.recv(65536)
         if not data:
             raise EOFError
-        for event in self.h2.receive_data(data):
+        for event in self.h2.receive_data(self._without_goaway(data)):
             if getattr(event, "stream_id", None) != self.stream or self.stream is None:
                 continue
             if isinstance(event, h2.events.ResponseReceived):
@@ -142,6 +143,17 @@ class TunnelClient:
             elif isinstance(event, h2.events.StreamReset):
                 self.reset_code = event.error_code
         self._flush()
+
+    def _without_goaway(self, data):
+        """Whole frames but GOAWAY, after which the library would hear of no stream any more."""
+        self._frames += data
+        passed = b""
+        while len(self._frames) >= 9 and len(self._frames) >= 9 + int.from_bytes(self._frames[:3], "big"):
+            size = 9 + int.from_bytes(self._frames[:3], "big")
+            if self._frames[3] != GOAWAY:
+                passed += self._frames[:size]
+            self._frames = self._frames[size:]
+        return passed
 
     def wait_settings(self):
         """Whether the proxy's settings allow tunnels."""
