@@ -86,6 +86,12 @@ void RequestReader::Skip(size_t bytes) {
 
 net::IoStatus RequestReader::Receive() {
   net::ReadBuffer* buffer = &head_buffer_;
+  if (!body_buffer_.has_block() && head_buffer_.room() == 0 && head_offset_ < head_buffer_.size()) {
+    // Requests that follow one another stay in one piece: the second buffer holds what follows the
+    // head only when nothing of that is left in the first.
+    socket_.PauseReading();
+    return net::IoStatus::kOk;
+  }
   if (body_buffer_.has_block() || head_buffer_.room() == 0 ||
       (!is_done_ && !fits_behind_head_ && unread().empty())) {
     buffer = &body_buffer_;

@@ -60,8 +60,6 @@ class RequestReader : public Pooled {
   // After the exchange: what follows the body, as the connection's buffer. REQUIRES: the body's end
   // was received.
   void LeaveRest();
-  // What was received behind that.
-  net::ReadBuffer TakeOverflow() { return std::move(body_buffer_); }
 
  private:
   class BodyImpl;

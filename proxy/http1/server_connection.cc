@@ -362,8 +362,8 @@ std::unique_ptr<http::Body> ServerConnection::StartTunnel(const http::ResponseHe
   state_ = State::kTunnel;
   owes_fin_ = false;
   reader_->LeaveRest();
-  tunnel_ = std::make_unique<TunnelReader>(*context_.loop, *context_.pool, socket_,
-                                           std::move(buffer_), reader_->TakeOverflow());
+  tunnel_ =
+      std::make_unique<TunnelReader>(*context_.loop, *context_.pool, socket_, std::move(buffer_));
   reader_.reset();
   return tunnel_->NewBody();
 }

@@ -31,12 +31,8 @@ class TunnelReader::BodyImpl final : public http::Body {
 };
 
 TunnelReader::TunnelReader(Loop& loop, net::BufferPool& pool, net::Socket& socket,
-                           net::ReadBuffer first, net::ReadBuffer second)
-    : pool_(pool),
-      socket_(socket),
-      buffer_(std::move(first)),
-      next_(std::move(second)),
-      readable_(loop) {}
+                           net::ReadBuffer received)
+    : pool_(pool), socket_(socket), buffer_(std::move(received)), readable_(loop) {}
 
 TunnelReader::~TunnelReader() {
   if (body_ != nullptr) body_->reader_ = nullptr;
@@ -70,7 +66,6 @@ net::IoStatus TunnelReader::Receive() {
 
 Task<ChunkResult> TunnelReader::Read() {
   buffer_.Consume(std::exchange(taken_, 0));
-  if (buffer_.empty()) buffer_ = std::move(next_);
   while (buffer_.empty() && !has_ended_) {
     is_waiting_ = true;
     socket_.ResumeReading();

@@ -1,6 +1,6 @@
 // What a client sends after its connection has become a tunnel, as a body that is pulled.
 //
-//   TunnelReader reader(loop, pool, socket, std::move(behind_head), std::move(behind_that));
+//   TunnelReader reader(loop, pool, socket, std::move(behind_head));
 //   std::unique_ptr<http::Body> body = reader.NewBody();
 //   switch (reader.Receive()) ...                      // the socket is readable
 //
@@ -23,8 +23,7 @@ namespace outrigger::http1 {
 class TunnelReader : public Pooled {
  public:
   // What was received before comes first.
-  TunnelReader(Loop& loop, net::BufferPool& pool, net::Socket& socket, net::ReadBuffer first,
-               net::ReadBuffer second);
+  TunnelReader(Loop& loop, net::BufferPool& pool, net::Socket& socket, net::ReadBuffer received);
   ~TunnelReader();
 
   // REQUIRES: called at most once.
@@ -43,7 +42,6 @@ class TunnelReader : public Pooled {
   net::BufferPool& pool_;
   net::Socket& socket_;
   net::ReadBuffer buffer_;
-  net::ReadBuffer next_;
   size_t taken_ = 0;  // bytes of buffer_ handed out by the last read
   Signal readable_;
   BodyImpl* body_ = nullptr;

@@ -65,6 +65,30 @@ class Persistence(harness.TestCase):
         release.set()
         self.assertEqual([client.read_response().body for _ in range(2)], [b"/slow", b"/fast"])
 
+    def test_more_pipelined_requests_than_a_buffer_holds_lose_nothing(self):
+        """They come while the first is at work; the first with a body whose end lies among them, too."""
+        for first in (request(target="/slow"), request("POST", "/slow", b"x" * 20000),
+                      request("POST", "/slow", headers=[("Transfer-Encoding", "chunked")]) + chunks([b"y" * 9000] * 3)):
+            release = threading.Event()
+
+            def script(connection, release=release):
+                while True:
+                    message = connection.read_request()
+                    if message.target == "/slow":
+                        release.wait(harness.DEADLINE)
+                    connection.send(response(message.target.encode()))
+
+            upstream = self.upstream(script)
+            proxy = self.outrigger(upstream)
+            client = self.client(proxy)
+            rest = [b"/%d" % i for i in range(600)]
+            client.send(first + b"".join(request(target=target.decode(), headers=[("Pad", "z" * 100)])
+                                         for target in rest))
+            harness.eventually(lambda upstream=upstream: upstream.requests, "the first request arrives")
+            proxy.wait_metric("in_flight_requests", 1)
+            release.set()
+            self.assertEqual([client.read_response().body for _ in range(601)], [b"/slow", *rest])
+
     def test_a_head_split_at_every_byte_is_read(self):
         upstream = self.upstream(answering(echo))
         client = self.client(self.outrigger(upstream))
@@ -463,6 +487,7 @@ class UnixSockets(harness.TestCase):
 
 harness.also_over_http2(globals(), Persistence, Framing, InterimAnswers, EarlyAnswers, HalfClose, IdleConnections, UnixSockets, without=[
     "test_connection_close_is_obeyed",
+    "test_more_pipelined_requests_than_a_buffer_holds_lose_nothing",
     "test_the_client_gets_the_whole_answer_before_the_connection_ends",
 ])
 
