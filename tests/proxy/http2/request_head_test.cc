@@ -52,6 +52,36 @@ TEST(RequestHead, BecomesWhatHttp1WouldHaveSaid) {
   EXPECT_EQ(head.request.headers.size(), 4u);
 }
 
+// RFC 8441, 4.
+TEST(RequestHead, TakesAnExtendedConnectForTheGetThatItStandsFor) {
+  const Fields connect = {
+      {":method", "CONNECT"}, {":protocol", "websocket"}, kGet[1], kGet[2], kGet[3]};
+  const Head head(connect, false);
+  ASSERT_EQ(head.verdict.kind, Kind::kOk) << head.verdict.message;
+  EXPECT_EQ(head.request.method, http::Method::kGet);
+  EXPECT_EQ(head.request.method_name, "GET");
+  EXPECT_EQ(head.request.upgrade, "websocket");
+  EXPECT_EQ(head.request.target, "/x?y");
+
+  const Fields without_protocol = {connect[0], connect[2], connect[3], connect[4]};
+  EXPECT_EQ(Head(without_protocol, false).verdict.reason, http::Reason::kNotImplemented);
+  for (const Fields& fields : std::vector<Fields>{
+           {kGet[0], connect[1], kGet[1], kGet[2], kGet[3]},
+           {connect[0], connect[1], connect[1], kGet[1], kGet[2], kGet[3]},
+           {connect[0], {":protocol", ""}, kGet[1], kGet[2], kGet[3]},
+           {connect[0], {":protocol", "web socket"}, kGet[1], kGet[2], kGet[3]},
+           {connect[0], connect[1], kGet[2], kGet[3]},
+           {connect[0], connect[1], kGet[1], kGet[3], {"host", "a"}},
+           {connect[0], connect[1], kGet[1], kGet[2]},
+           With(connect, {{"content-length", "0"}}),
+           With(connect, {{"expect", "100-continue"}}),
+           With(connect, {{"upgrade", "websocket"}}),
+       }) {
+    const Head bad(fields, false);
+    EXPECT_EQ(bad.verdict.kind, Kind::kMalformed) << testing::PrintToString(fields);
+  }
+}
+
 TEST(RequestHead, TakesAnUnknownMethodAndAnAsterisk) {
   Head unknown({{":method", "BREW"}, kGet[1], kGet[2], kGet[3]});
   EXPECT_EQ(unknown.verdict.kind, Kind::kOk);
