@@ -1,7 +1,6 @@
 #include "proxy/admin/app_check.h"
 
 #include <errno.h>
-#include <event2/buffer.h>
 #include <event2/util.h>
 #include <fmt/format.h>
 #include <string.h>
@@ -17,7 +16,6 @@ namespace outrigger::admin {
 namespace {
 
 constexpr absl::Duration kIntervalBeforeFirstSuccess = absl::Milliseconds(500);
-constexpr size_t kMaxStatusLine = 1024;
 constexpr std::string_view kUnixPrefix = "unix:";
 
 struct HostPort {
@@ -39,18 +37,6 @@ std::optional<HostPort> SplitHostPort(std::string_view endpoint) {
   return result;
 }
 
-// "HTTP/1.1 200 OK" -> 200; nothing when it is no status line.
-std::optional<int> ParseStatus(std::string_view line) {
-  if (!line.starts_with("HTTP/1.") || line.size() < 12 || line[8] != ' ') return std::nullopt;
-  int status = 0;
-  for (char c : line.substr(9, 3)) {
-    if (c < '0' || c > '9') return std::nullopt;
-    status = status * 10 + (c - '0');
-  }
-  if (line.size() > 12 && line[12] != ' ') return std::nullopt;
-  return status;
-}
-
 }  // namespace
 
 AppChecker::AppChecker(Loop& loop, AppCheckConfig config, std::shared_ptr<AppHealth> health,
@@ -68,6 +54,7 @@ AppChecker::AppChecker(Loop& loop, AppCheckConfig config, std::shared_ptr<AppHea
 }
 
 AppChecker::~AppChecker() {
+  exchange_ = nullptr;
   connection_ = nullptr;
   dns_ = nullptr;
 }
@@ -97,9 +84,9 @@ void AppChecker::CheckNow() {
 }
 
 absl::Status AppChecker::Connect() {
+  exchange_ = nullptr;
   connection_.reset(bufferevent_socket_new(loop_.base(), -1, BEV_OPT_CLOSE_ON_FREE));
-  bufferevent_setcb(connection_.get(), OnReadable, nullptr, OnEvent, this);
-  bufferevent_setwatermark(connection_.get(), EV_READ, 0, 16 * 1024);
+  bufferevent_setcb(connection_.get(), nullptr, nullptr, OnEvent, this);
 
   sockaddr_storage storage{};
   auto* address = reinterpret_cast<sockaddr*>(&storage);
@@ -145,42 +132,19 @@ void AppChecker::OnConnected() {
     connection_ = nullptr;
     return;
   }
+  const int fd = bufferevent_getfd(connection_.get());
+  bufferevent_setfd(connection_.get(), -1);
+  connection_ = nullptr;
   const bool is_unix = config_.endpoint.starts_with(kUnixPrefix);
-  const std::string request = fmt::format(
-      "GET {} HTTP/1.1\r\nHost: {}\r\nUser-Agent: outrigger-health\r\nAccept: */*\r\n"
-      "Connection: close\r\n\r\n",
-      config_.path, is_unix ? "localhost" : config_.endpoint);
-  evbuffer_add(bufferevent_get_output(connection_.get()), request.data(), request.size());
-  bufferevent_enable(connection_.get(), EV_READ | EV_WRITE);
-}
-
-void AppChecker::OnReadable(bufferevent* bev, void* self) {
-  auto& checker = *static_cast<AppChecker*>(self);
-  evbuffer* input = bufferevent_get_input(bev);
-  if (!checker.is_running_) {
-    // The verdict is known; the rest is read so that the service does not see a reset.
-    evbuffer_drain(input, evbuffer_get_length(input));
-    return;
-  }
-  const size_t size = std::min(evbuffer_get_length(input), kMaxStatusLine);
-  const std::string_view bytes(
-      reinterpret_cast<const char*>(evbuffer_pullup(input, static_cast<ev_ssize_t>(size))), size);
-  const size_t line_end = bytes.find('\n');
-  if (line_end == std::string_view::npos) {
-    if (size == kMaxStatusLine) checker.Finish(CheckOutcome::kError, "answer is not HTTP");
-    return;
-  }
-  std::string_view line = bytes.substr(0, line_end);
-  if (line.ends_with('\r')) line.remove_suffix(1);
-  const std::optional<int> status = ParseStatus(line);
-  evbuffer_drain(input, evbuffer_get_length(input));
-  if (!status.has_value()) {
-    checker.Finish(CheckOutcome::kError, "answer is not HTTP");
-  } else if (*status >= 200 && *status < 400) {
-    checker.Finish(CheckOutcome::kSuccess, "");
-  } else {
-    checker.Finish(CheckOutcome::kBadStatus, fmt::format("status {}", *status));
-  }
+  std::unique_ptr<net::SecureSession> session;
+  if (config_.tls != nullptr) session = config_.tls->NewSession(fd, config_.tls_host, tls_note_);
+  exchange_ = std::make_unique<CheckExchange>(
+      loop_.base(), fd, std::move(session),
+      CheckQuestion{.path = config_.path,
+                    .authority = is_unix ? "localhost" : config_.endpoint,
+                    .is_http2 = config_.is_http2},
+      [this] { return tls_note_.error; },
+      [this](CheckResult result) { Finish(result.outcome, std::move(result.detail)); });
 }
 
 void AppChecker::OnEvent(bufferevent* bev, short what, void* self) {
@@ -195,8 +159,6 @@ void AppChecker::OnEvent(bufferevent* bev, short what, void* self) {
     if (dns_error != 0) {
       checker.Finish(CheckOutcome::kError, fmt::format("{}: {}", checker.config_.endpoint,
                                                        evutil_gai_strerror(dns_error)));
-    } else if ((what & BEV_EVENT_EOF) != 0) {
-      checker.Finish(CheckOutcome::kError, "closed without an answer");
     } else {
       const bool is_refused = error == ECONNREFUSED || error == ENOENT;
       checker.Finish(is_refused ? CheckOutcome::kRefused : CheckOutcome::kError,
@@ -213,6 +175,7 @@ void AppChecker::OnDeadline(evutil_socket_t, short, void* self) {
                    fmt::format("no answer in {}", absl::FormatDuration(checker.config_.timeout)));
   }
   checker.connection_ = nullptr;
+  checker.exchange_ = nullptr;
 }
 
 void AppChecker::Finish(CheckOutcome outcome, std::string detail) {

@@ -3,9 +3,10 @@
 //   AppChecker checker(loop, {.name = "app", .endpoint = "127.0.0.1:8000", .path = "/health"},
 //   health);
 //
-// With a path: GET, and a status from 200 to 399 is success. Without: a connect is. Each check has
-// one deadline for everything, the name's resolution included. Until the first success it asks
-// twice a second, so that readiness does not lag behind a service that has just come up.
+// With a path: GET over HTTP/1.1 or HTTP/2, with TLS where the service has it, and a status from
+// 200 to 399 is success. Without: a connect is. Each check has one deadline for everything, the
+// name's resolution included. Until the first success it asks twice a second, so that readiness
+// does not lag behind a service that has just come up.
 //
 // Belongs to the loop's thread and never blocks it. Destroying it cancels the check that is
 // running.
@@ -22,9 +23,11 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "proxy/admin/app_health.h"
+#include "proxy/admin/check_exchange.h"
 #include "proxy/admin/connection.h"
 #include "proxy/admin/loop.h"
 #include "proxy/base/time.h"
+#include "proxy/tls/client_context.h"
 
 namespace outrigger::admin {
 
@@ -32,6 +35,9 @@ struct AppCheckConfig {
   std::string name;      // of the upstream
   std::string endpoint;  // host:port, [v6]:port or unix:/path
   std::string path;      // empty: a connect is enough
+  bool is_http2 = false;
+  const tls::ClientContext* tls = nullptr;  // null: plain; used with a path only
+  std::string tls_host;                     // of the endpoint, for `tls`
   absl::Duration interval = absl::Seconds(5);
   absl::Duration timeout = absl::Seconds(2);
   AppHealth::Policy policy;
@@ -58,9 +64,16 @@ class AppChecker {
   const AppCheckConfig& config() const { return config_; }
 
  private:
+  // Why the last handshake failed.
+  struct TlsNote final : tls::SessionObserver {
+    void OnHandshake(tls::HandshakeOutcome, std::string_view detail, int) override {
+      error = detail;
+    }
+    std::string error;
+  };
+
   static void OnTimer(evutil_socket_t fd, short what, void* self);
   static void OnDeadline(evutil_socket_t fd, short what, void* self);
-  static void OnReadable(bufferevent* bev, void* self);
   static void OnEvent(bufferevent* bev, short what, void* self);
 
   absl::Status Connect();
@@ -77,7 +90,9 @@ class AppChecker {
     void operator()(evdns_base* dns) const { evdns_base_free(dns, /*fail_requests=*/0); }
   };
   std::unique_ptr<evdns_base, DnsFree> dns_;  // made when a name needs it
-  BuffereventPtr connection_;
+  BuffereventPtr connection_;                 // until it is made
+  TlsNote tls_note_;
+  std::unique_ptr<CheckExchange> exchange_;
   bool is_running_ = false;
   MonoTime period_start_;  // when the previous check ended
 };

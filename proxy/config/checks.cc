@@ -95,9 +95,6 @@ class Checker {
       const HealthSettings& health = config_.upstreams[i].health;
       NotLonger(fmt::format("upstreams[{}].health", i), "timeout", health.timeout, "interval",
                 health.interval);
-      if (config_.upstreams[i].protocol == UpstreamProtocol::kHttp2) {
-        CheckUpstreamHttp2(config_.upstreams[i], fmt::format("upstreams[{}]", i));
-      }
       if (config_.upstreams[i].tls.has_value()) {
         CheckUpstreamTls(config_.upstreams[i], fmt::format("upstreams[{}]", i));
       }
@@ -136,10 +133,6 @@ class Checker {
   void CheckUpstreamTls(const UpstreamConfig& upstream, const std::string& path) {
     CheckTogether(path + ".tls", "cert", !upstream.tls->cert.empty(), "key",
                   !upstream.tls->key.empty());
-    if (upstream.health.path.has_value() && AreRead(path + ".tls", path + ".health.path")) {
-      Report(path + ".health.path",
-             "is not possible over TLS yet; without it the check is a TCP connect");
-    }
     const bool has_name = !upstream.tls->server_name.empty() || !upstream.tls->server_san.empty();
     for (const Address& endpoint : upstream.endpoints) {
       if (has_name || endpoint.kind != Address::Kind::kUnix) continue;
@@ -148,16 +141,6 @@ class Checker {
                                         "to look for in the certificate",
                                         endpoint.ToString()));
       return;
-    }
-  }
-
-  void CheckUpstreamHttp2(const UpstreamConfig& upstream, const std::string& path) {
-    if (upstream.tls.has_value() && AreRead(path + ".tls", path + ".protocol")) {
-      Report(path + ".protocol", "http2 together with tls is not supported yet");
-    }
-    if (upstream.health.path.has_value() && AreRead(path + ".protocol", path + ".health.path")) {
-      Report(path + ".health.path",
-             "is not possible over HTTP/2 yet; without it the check is a TCP connect");
     }
   }
 

@@ -53,7 +53,8 @@ Type<KeepaliveSettings> DescribeKeepalive() {
 Type<HealthSettings> DescribeHealth() {
   using S = HealthSettings;
   return Section<S>("health")
-      .Key("path", &S::path, Or("none", PathType()), "GET this path; `none` only connects")
+      .Key("path", &S::path, Or("none", PathType()),
+           "GET this path, over TLS and HTTP/2 where the upstream has them; `none` only connects")
       .Key("interval", &S::interval, DurationType({.min = absl::Milliseconds(10)}),
            "Time between checks")
       .Key("timeout", &S::timeout, DurationType(), "How long a check may take")
@@ -166,9 +167,8 @@ Type<UpstreamConfig> DescribeUpstream() {
       .Key("protocol", &S::protocol,
            OneWordOf<UpstreamProtocol>(
                {{"http1", UpstreamProtocol::kHttp1}, {"http2", UpstreamProtocol::kHttp2}}),
-           "What the service speaks; `http2` by prior knowledge, many requests on a connection. "
-           "gRPC "
-           "needs `http2`")
+           "What the service speaks; `http2` by prior knowledge, or over `tls`, where it has to "
+           "choose it by ALPN; many requests on a connection. gRPC needs `http2`")
       .Key("tls", &S::tls, Or("none", DescribeUpstreamTls()),
            "TLS to the service, always verified; `{}` is enough for a public certificate")
       .Key("balance", &S::balance,

@@ -24,10 +24,12 @@ SessionOptions Options() {
 }  // namespace
 
 ClientConnection::ClientConnection(EventLoop& loop, net::BufferPool& pool, int fd,
-                                   const Timeouts& timeouts, Owner& owner)
+                                   const Timeouts& timeouts, const NewSession& new_session,
+                                   Owner& owner)
     : loop_(loop),
       pool_(pool),
       timeouts_(timeouts),
+      new_session_(new_session),
       owner_(owner),
       socket_(loop, fd, *this),
       session_(Session::Role::kClient, Options(), pool, socket_, *this),
@@ -101,6 +103,18 @@ void ClientConnection::OnConnected() {
     Finish(End::kConnectFailed);
     return;
   }
+  if (!new_session_) {
+    Greet();
+    return;
+  }
+  state_ = State::kHandshake;
+  timeouts_.handshake.Arm(deadline_);
+  socket_.StartTls(new_session_(socket_.fd()), /*is_client=*/true);
+}
+
+void ClientConnection::OnSecured() { Greet(); }
+
+void ClientConnection::Greet() {
   state_ = State::kGreeting;
   timeouts_.settings.Arm(deadline_);
   FlushLater();
@@ -118,7 +132,11 @@ void ClientConnection::OnWritable() {
 void ClientConnection::OnReadable() {
   if (state_ == State::kConnecting) {
     OnConnected();
-    if (state_ == State::kClosed) return;
+    if (state_ != State::kGreeting) return;
+  }
+  if (state_ == State::kHandshake) {
+    Finish(End::kConnectFailed);  // it has failed
+    return;
   }
   // Taken for this read only: nghttp2 takes all of it at once.
   net::Block block = pool_.Take(net::BlockSize::kLarge);
@@ -239,7 +257,7 @@ void ClientConnection::HandleNews() {
 }
 
 void ClientConnection::RunDeferred() {
-  if (state_ == State::kConnecting || state_ == State::kClosed) return;
+  if (state_ < State::kGreeting || state_ == State::kClosed) return;
   // Twice: what was sent may end streams, and their ends are to be sent.
   for (int round = 0; round < 2 && !is_broken_; ++round) {
     if (!session_.Pump()) is_broken_ = true;

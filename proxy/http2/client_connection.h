@@ -1,15 +1,16 @@
-// An HTTP/2 connection to the service behind us, by prior knowledge: many requests at a time.
+// An HTTP/2 connection to the service behind us, by prior knowledge or over TLS: many requests at a
+// time.
 //
-//   auto* connection = new ClientConnection(loop, pool, fd, limits, owner);     // owns itself
+//   auto* connection = new ClientConnection(loop, pool, fd, limits, {}, owner);     // owns itself
 //   owner.OnOpen(*connection);                      // the service's settings have come
 //   if (connection->room() > 0) ClientStreamPtr stream = connection->NewStream();
 //
-// Takes a descriptor on which connect() was started. Streams are given out once the service's
-// settings are known, so that its limit of streams is kept and one that does not speak HTTP/2 is
-// found out before anything was asked of it. All that streams send in a turn of the loop leaves in
-// one send at its end. The connection window is given back for what arrives, a stream's window for
-// what its reader has done with, so that streams that nobody reads never hold up the others
-// (semantics PR-2).
+// Takes a descriptor on which connect() was started; with TLS its handshake follows. Streams are
+// given out once the service's settings are known, so that its limit of streams is kept and one
+// that does not speak HTTP/2 is found out before anything was asked of it. All that streams send in
+// a turn of the loop leaves in one send at its end. The connection window is given back for what
+// arrives, a stream's window for what its reader has done with, so that streams that nobody reads
+// never hold up the others (semantics PR-2).
 //
 // After a GOAWAY no stream is given out; the connection ends with its last one. One that falls
 // silent while a request was given up is asked for a sign of life, so that it does not swallow more
@@ -19,6 +20,8 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <memory>
 #include <string_view>
 
 #include "proxy/base/intrusive_list.h"
@@ -60,12 +63,17 @@ class ClientConnection final : public Deletable,
   // These outlive the connection.
   struct Timeouts {
     DeadlineQueue& connect;
+    DeadlineQueue& handshake;
     DeadlineQueue& settings;  // until they come, and for signs of life
     DeadlineQueue& idle;
   };
 
+  // Makes the TLS of a connection; empty: plain. To be established with h2 chosen, or not at all.
+  using NewSession = std::function<std::unique_ptr<net::SecureSession>(int fd)>;
+
+  // `new_session` outlives the connection.
   ClientConnection(EventLoop& loop, net::BufferPool& pool, int fd, const Timeouts& timeouts,
-                   Owner& owner);
+                   const NewSession& new_session, Owner& owner);
   ~ClientConnection() override;
 
   // How many streams may be opened now.
@@ -83,6 +91,7 @@ class ClientConnection final : public Deletable,
   void CloseNow();
 
   // For the streams.
+  bool is_secure() const { return socket_.secure_session() != nullptr; }
   EventLoop& loop() const { return loop_; }
   net::BufferPool& pool() const { return pool_; }
   Session& session() { return session_; }
@@ -106,6 +115,7 @@ class ClientConnection final : public Deletable,
 
   enum class State : uint8_t {
     kConnecting,
+    kHandshake,
     kGreeting,  // connected; the service's settings have not come yet
     kOpen,
     kLeaving,  // no new streams
@@ -116,6 +126,7 @@ class ClientConnection final : public Deletable,
   void OnReadable() override;
   void OnWritable() override;
   void OnPeerClosed() override;
+  void OnSecured() override;
 
   // Session::Delegate
   void OnBeginFrame(int32_t) override {}
@@ -133,6 +144,7 @@ class ClientConnection final : public Deletable,
     return static_cast<ClientStream*>(session_.stream_data(stream_id));
   }
   void OnConnected();
+  void Greet();
   void Receive(std::string_view bytes);
   void HandleNews();
   // Takes what the service has sent before its end, or before sending to it failed.
@@ -146,6 +158,7 @@ class ClientConnection final : public Deletable,
   EventLoop& loop_;
   net::BufferPool& pool_;
   const Timeouts timeouts_;
+  const NewSession& new_session_;
   Owner& owner_;
   net::Socket socket_;
   Session session_;

@@ -49,14 +49,16 @@ bool TakesTrailers(const http::HeaderList& headers) {
 }
 
 // False: there is something in it that must not be sent.
-bool AddRequest(const http::RequestHeadToSend& head, FieldBlock& block) {
+bool AddRequest(const http::RequestHeadToSend& head, bool is_secure, FieldBlock& block) {
   if (head.upgrade.empty()) {
     block.Add(":method", head.method_name);
   } else {
     block.Add(":method", "CONNECT");  // RFC 8441, 4
     block.Add(":protocol", head.upgrade);
   }
-  block.Add(":scheme", head.scheme);
+  // Some services refuse a scheme that their connection does not have. What the client used stands
+  // in X-Forwarded-Proto.
+  block.Add(":scheme", is_secure ? "https" : head.scheme);
   const std::string_view authority = AuthorityOf(head);
   if (!authority.empty()) block.Add(":authority", authority);
   block.Add(":path", head.target);
@@ -93,7 +95,8 @@ bool ClientStream::allows_tunnels() const {
 
 bool ClientStream::SendHead(const http::RequestHeadToSend& head) {
   FieldBlock block;
-  if (!AddRequest(head, block)) return false;
+  const bool is_secure = connection_ != nullptr && connection_->is_secure();
+  if (!AddRequest(head, is_secure, block)) return false;
   method_ = head.method;
   asks_for_tunnel_ = !head.upgrade.empty();
   has_request_body_ = head.has_body || asks_for_tunnel_;

@@ -108,7 +108,8 @@ void ServerConnection::OnReadable() {
       }
       return;
     case net::IoStatus::kError:
-      Close(true);
+      // Without a request the end is an orderly one, so that an alert of TLS arrives.
+      Close(!streams_.empty());
       return;
   }
 }

@@ -252,6 +252,9 @@ void Process::StartAppChecks() {
                        : fmt::format("{}/{}", upstream.name, endpoint.ToString());
       check.endpoint = endpoint.ToString();
       check.path = upstream.health.path.value_or("");
+      check.is_http2 = upstream.protocol == config::UpstreamProtocol::kHttp2;
+      check.tls = tls_->Upstream(upstream.name);
+      check.tls_host = endpoint.host;
       check.interval = upstream.health.interval;
       check.timeout = upstream.health.timeout;
       check.policy.unhealthy_after = static_cast<int>(upstream.health.unhealthy_after);

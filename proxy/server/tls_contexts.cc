@@ -77,7 +77,8 @@ absl::StatusOr<std::unique_ptr<TlsContexts>> TlsContexts::Load(const config::Con
     auto context = std::make_unique<tls::ClientContext>(tls::ClientOptions{
         .files = {.cert = upstream.tls->cert, .key = upstream.tls->key, .ca = upstream.tls->ca},
         .server_name = upstream.tls->server_name,
-        .allowed = ToRules(upstream.tls->server_san)});
+        .allowed = ToRules(upstream.tls->server_san),
+        .is_http2 = upstream.protocol == config::UpstreamProtocol::kHttp2});
     contexts->upstreams_[upstream.name] = context.get();
     const absl::Status added = contexts->Add(kUpstream, upstream.name, std::move(context));
     if (!added.ok()) return added;

@@ -113,6 +113,7 @@ class Worker::HandlerFactory final : public http::StreamHandlerFactory {
   }
 
   bool is_draining() const override { return context_.is_draining; }
+  bool refuses_requests() const { return context_.refuses_requests; }
 
  private:
   chain::DriverContext context_;
@@ -133,6 +134,8 @@ struct Worker::ListenerState final : http1::Http2Acceptor {
                                     std::move(handover.on_closed), std::move(handover.session));
     connections.PushBack(connection->membership);
     connection->Start(handover.received);
+    // One that was in the middle of its handshake or preface when the drain began.
+    if (handlers.refuses_requests()) connection->Drain();
   }
 
   HandlerFactory handlers;

@@ -42,7 +42,10 @@ std::unique_ptr<net::SecureSession> ClientContext::NewSession(int fd, std::strin
   }
   return std::make_unique<Session>(
       std::move(ssl), std::move(generation), fd,
-      Session::Policy{.is_server = false, .allowed = &options_.allowed}, observer);
+      Session::Policy{.is_server = false,
+                      .allowed = &options_.allowed,
+                      .protocol = options_.is_http2 ? "h2" : std::string_view()},
+      observer);
 }
 
 absl::StatusOr<std::unique_ptr<Context::Generation>> ClientContext::Make(
@@ -61,7 +64,7 @@ absl::StatusOr<std::unique_ptr<Context::Generation>> ClientContext::Make(
   SSL_CTX_set_verify(&ctx, SSL_VERIFY_PEER, VerifyPeer);
   static constexpr unsigned char kHttp2[] = "\x02h2";
   static constexpr unsigned char kHttp1[] = "\x08http/1.1";
-  const unsigned char* protocols = options_.offers_http2 ? kHttp2 : kHttp1;
+  const unsigned char* protocols = options_.is_http2 ? kHttp2 : kHttp1;
   SSL_CTX_set_alpn_protos(&ctx, protocols, protocols[0] + 1U);
   return generation;
 }

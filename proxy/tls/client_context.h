@@ -24,7 +24,9 @@ struct ClientOptions {
   Files files;              // ca: of the upstream; cert and key: what we show when asked
   std::string server_name;  // instead of the endpoint's host; for SNI and verification
   std::vector<SanRule> allowed;
-  bool offers_http2 = false;  // else "http/1.1"
+  // What the upstream is asked for by ALPN: HTTP/2, which it then has to choose, or HTTP/1.1, which
+  // is taken for chosen when it does not answer.
+  bool is_http2 = false;
 };
 
 class ClientContext final : public Context {

@@ -83,6 +83,14 @@ HandshakeStatus Session::Handshake() {
     observer_.OnHandshake(HandshakeOutcome::kCertificate, denied_, io_.fd());
     return HandshakeStatus::kFailed;
   }
+  if (!policy_.protocol.empty() && protocol() != policy_.protocol) {
+    is_broken_ = true;
+    const std::string detail =
+        protocol().empty() ? fmt::format("{} was not chosen by ALPN", policy_.protocol)
+                           : fmt::format("ALPN chose {}, not {}", protocol(), policy_.protocol);
+    observer_.OnHandshake(HandshakeOutcome::kProtocol, detail, io_.fd());
+    return HandshakeStatus::kFailed;
+  }
   is_done_ = true;
   observer_.OnHandshake(HandshakeOutcome::kDone, {}, io_.fd());
   return HandshakeStatus::kDone;

@@ -27,7 +27,7 @@ enum class HandshakeOutcome : uint8_t {
   kCertificate,  // the peer's certificate is missing, not trusted, expired, or not of an allowed
                  // name
   kRefused,      // the peer refused, for example our certificate
-  kProtocol,     // no common version or cipher, or no TLS at all
+  kProtocol,     // no common version, cipher or protocol by ALPN, or no TLS at all
   kPlainHttp,    // an HTTP request that is not encrypted
   kPeerClosed,
   kGivenUp,  // not done in time, or this side is shutting down
@@ -45,10 +45,11 @@ class SessionObserver {
 
 class Session final : public net::SecureSession {
  public:
-  // What the peer's certificate has to be, besides trusted.
+  // What the peer has to be, besides trusted.
   struct Policy {
     bool is_server = false;
     const std::vector<SanRule>* allowed = nullptr;  // null or empty: any
+    std::string_view protocol;  // that ALPN has to have chosen; of static storage; empty: any
   };
 
   // `ssl` is set up for its role; `pin` is kept as long as it.

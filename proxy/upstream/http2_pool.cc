@@ -122,9 +122,11 @@ bool Http2Pool::StartConnection() {
     }
     return false;
   }
-  const ClientConnection::Timeouts timeouts{endpoint_.connect_timeouts(), settings_timeouts_,
+  const ClientConnection::Timeouts timeouts{endpoint_.connect_timeouts(),
+                                            endpoint_.handshake_timeouts(), settings_timeouts_,
                                             idle_timeouts_};
-  auto* connection = new ClientConnection(loop_, buffers_, fd, timeouts, *this);
+  auto* connection =
+      new ClientConnection(loop_, buffers_, fd, timeouts, endpoint_.options().new_session, *this);
   connection->serial = next_serial_++;
   connections_.push_back(connection);
   return true;

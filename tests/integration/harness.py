@@ -567,6 +567,7 @@ class TestCase(unittest.TestCase):
     maxDiff = None
     protocol = "http1"  # what the clients speak; see also_over_http2()
     upstream_protocol = "http1"  # what the services speak; see also_to_http2()
+    is_tls = False  # on both sides; see also_over_tls()
 
     def run(self, result=None):
         self._programs = []
@@ -586,9 +587,17 @@ class TestCase(unittest.TestCase):
         kind = ScriptedUpstream
         if self.upstream_protocol == "http2":
             from http2_upstream import Http2Upstream as kind  # noqa: C0415 - which needs this module
+        if self.is_tls:
+            options["tls"] = self._authority().server_context(protocols=["h2"])
         upstream = kind(script, **options)
         self.addCleanup(self._stop_upstream, upstream)
         return upstream
+
+    @staticmethod
+    def _authority():
+        from tls_support import shared_authority  # noqa: C0415 - which needs this module
+
+        return shared_authority()
 
     def service(self, program):
         """What the proxy is to talk to: `program`, or one that speaks HTTP/2 in front of it."""
@@ -606,6 +615,11 @@ class TestCase(unittest.TestCase):
         """A configuration with one listener and one upstream; `top` are further keys."""
         address = upstream if isinstance(upstream, str) else upstream.address
         protocol = {"protocol": "http2"} if getattr(upstream, "is_http2", False) else {}
+        if getattr(upstream, "is_tls", False):
+            protocol["tls"] = {"ca": self._authority().cert, "server_name": "localhost"}
+        if self.is_tls:
+            pair = self._authority().pair
+            listener = {"tls": {"cert": pair.cert, "key": pair.key}, **(listener or {})}
         return {
             "admin": {"address": "127.0.0.1:0", "drain": {"lame_duck": "0s", "timeout": "5s"}},
             "listeners": [{"name": "in", "address": "127.0.0.1:0", **(listener or {})}],
@@ -646,6 +660,8 @@ class TestCase(unittest.TestCase):
         if self.is_http2:
             from http2_client import Http2Client  # noqa: C0415 - which needs this module
 
+            if self.is_tls:
+                options["tls"] = self._authority().client_context(protocols=["h2"])
             return Http2Client(proxy.addresses[listener], **options)
         return RawClient(proxy.addresses[listener], **options)
 
@@ -690,6 +706,11 @@ def also_to_http2(namespace, *classes, without=()):
     """The same with services that speak HTTP/2, for clients of either protocol."""
     _add_copies(namespace, classes, without, "ToHttp2", upstream_protocol="http2")
     _add_copies(namespace, classes, without, "OverAndToHttp2", protocol="http2", upstream_protocol="http2")
+
+
+def also_over_tls(namespace, *classes, without=()):
+    """The same with HTTP/2 over TLS on both sides of the proxy."""
+    _add_copies(namespace, classes, without, "OverTls", protocol="http2", upstream_protocol="http2", is_tls=True)
 
 
 def _add_copies(namespace, classes, without, suffix, **protocols):

@@ -121,8 +121,13 @@ class RequestTranslator:
 
 
 class Http2Client(harness.RawClient):
-    def __init__(self, address, receive_buffer=None):
+    def __init__(self, address, receive_buffer=None, tls=None):
         super().__init__(address, receive_buffer)
+        if tls:
+            from tls_support import SharedTlsSocket  # noqa: C0415 - which needs the harness
+
+            self.sock = SharedTlsSocket(tls.wrap_socket(self.sock, server_hostname="localhost"), waits=False)
+        self.scheme = "https" if tls else "http"
         self.lock = threading.RLock()
         self.streams = {}
         self.order = []  # ids of streams whose answers were not read to their end
@@ -167,7 +172,7 @@ class Http2Client(harness.RawClient):
         if target.startswith("http://"):
             authority, slash, path = target[len("http://"):].partition("/")
             target = slash + path or "/"
-        headers = [(":method", method), (":path", target), (":scheme", "http"), (":authority", authority)]
+        headers = [(":method", method), (":path", target), (":scheme", self.scheme), (":authority", authority)]
         headers += [(name.lower(), value) for name, value in fields
                     if name.lower() not in HOP_BY_HOP | nominated | {"host"} or name.lower() == "te"]
         with self.lock:
@@ -236,6 +241,8 @@ class Http2Client(harness.RawClient):
                 return False
             try:
                 data = self.sock.recv(65536)
+            except BlockingIOError:
+                return False
             except ConnectionError as error:
                 self._end = error
                 return True

@@ -399,7 +399,7 @@ class Wire:
         if stream is None:
             return
         if isinstance(event, h2.events.DataReceived):
-            if stream.is_over:
+            if stream.is_over and event.flow_controlled_length:
                 try:
                     self.h2.increment_flow_control_window(event.flow_controlled_length)
                 except h2.exceptions.ProtocolError:
@@ -438,12 +438,15 @@ def relay(address):
 
 
 class Http2Upstream(harness.ScriptedUpstream):
-    """`connections` are the streams, `wires` the connections. `on_wire` is called with each before it greets."""
+    """`connections` are the streams, `wires` the connections. `on_wire` is called with each before it greets. `tls`: the
+    context of a server."""
 
     is_http2 = True
 
-    def __init__(self, script, max_streams=100, on_wire=None, **options):
+    def __init__(self, script, max_streams=100, on_wire=None, tls=None, **options):
         self.max_streams = max_streams
+        self.is_tls = tls is not None
+        self._tls = tls
         self.wires = []
         self._on_wire = on_wire
         super().__init__(script, **options)
@@ -455,6 +458,15 @@ class Http2Upstream(harness.ScriptedUpstream):
             if not sock.recv(1, socket.MSG_PEEK):
                 sock.close()
                 return
+            if self._tls:
+                from tls_support import SharedTlsSocket  # noqa: C0415 - which needs the harness
+
+                sock.settimeout(harness.DEADLINE)
+                sock = SharedTlsSocket(self._tls.wrap_socket(sock, server_side=True))
+                if sock.protocol() != "h2":
+                    sock.close()
+                    return
+                sock.settimeout(None)
         except OSError:
             sock.close()
             return

@@ -135,5 +135,7 @@ harness.also_over_http2(globals(), Backpressure, MemoryBudget)
 
 harness.also_to_http2(globals(), Backpressure, MemoryBudget)
 
+harness.also_over_tls(globals(), Backpressure)
+
 if __name__ == "__main__":
     unittest.main()

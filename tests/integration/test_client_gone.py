@@ -256,5 +256,7 @@ harness.also_over_http2(globals(), ClientGone)
 
 harness.also_to_http2(globals(), ClientGone)
 
+harness.also_over_tls(globals(), ClientGone)
+
 if __name__ == "__main__":
     unittest.main()

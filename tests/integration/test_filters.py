@@ -738,5 +738,7 @@ harness.also_over_http2(globals(), Idempotency, DuplicateStorm, RateLimit, Retry
 harness.also_to_http2(globals(), Idempotency, RateLimit, Retry, Breaker, Timeouts, Streams, ClientGone, Orders,
                       without=["test_other_orders_are_refused"])
 
+harness.also_over_tls(globals(), Retry, Streams)
+
 if __name__ == "__main__":
     unittest.main()

@@ -497,5 +497,11 @@ harness.also_to_http2(globals(), Framing, InterimAnswers, EarlyAnswers, without=
     "test_the_services_connection_is_not_used_again",
 ])
 
+harness.also_over_tls(globals(), Framing, InterimAnswers, EarlyAnswers, without=[
+    "test_an_answer_that_ends_with_its_connection_is_passed_as_chunks",
+    "test_the_client_gets_the_whole_answer_before_the_connection_ends",
+    "test_the_services_connection_is_not_used_again",
+])
+
 if __name__ == "__main__":
     unittest.main()

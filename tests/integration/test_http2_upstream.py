@@ -324,7 +324,8 @@ class Streams(Http2Test):
                                                   ("Keep-Alive", "x"), ("Cookie", "a=1; b=2"), ("X-Two", "1"),
                                                   ("X-Two", "2")])
         fields = upstream.connections[0].fields
-        self.assertEqual(fields[:4], [(":method", "POST"), (":scheme", "http"), (":authority", "a"), (":path", "/p?q=1")])
+        self.assertEqual(fields[:4], [(":method", "POST"), (":scheme", "https" if self.is_tls else "http"),
+                                      (":authority", "a"), (":path", "/p?q=1")])
         names = [name for name, _ in fields]
         self.assertIn(("te", "trailers"), fields)
         self.assertIn(("content-length", "1"), fields)
@@ -489,6 +490,8 @@ class Nghttpd(harness.TestCase):
 
 
 harness.also_over_http2(globals(), Sharing, Ends, Streams, Violations, Nghttpd, without=["test_fields_of_requests"])
+
+harness.also_over_tls(globals(), Sharing, Ends, Streams)
 
 if __name__ == "__main__":
     unittest.main()

@@ -351,6 +351,38 @@ class Drain(harness.TestCase):
         self.assertLess(time.monotonic() - began, 10)
 
 
+class DrainBetweenProtocols(harness.TestCase):
+    def test_a_preface_that_was_on_its_way_is_told_to_go(self):
+        started = threading.Event()
+        release = threading.Event()
+        self.addCleanup(release.set)
+
+        def script(connection):
+            connection.read_request()
+            started.set()
+            release.wait(harness.DEADLINE)
+            connection.send(harness.response(b"done"))
+
+        proxy = self.outrigger(self.upstream(script))
+        busy = self.client(proxy)  # keeps the process from ending
+        busy.send(harness.request())
+        self.assertTrue(started.wait(harness.DEADLINE))
+        client = self.client(proxy)
+        client.send(b"PRI * HTTP/2.0\r\n")
+        harness.eventually(lambda: proxy.open_connections() == 2, "both are accepted")
+        proxy.signal(signal.SIGTERM)
+        proxy.wait_events("drain_refuses_new")
+        client.send(b"\r\nSM\r\n\r\n" + bytes(3) + b"\x04" + bytes(5))
+        data = client.read_exactly(9)
+        kinds = [data[3]]
+        while kinds[-1] != 7:  # GOAWAY
+            client.read_exactly(int.from_bytes(data[:3], "big"))
+            data = client.read_exactly(9)
+            kinds.append(data[3])
+        release.set()
+        self.assertEqual(busy.read_response().body, b"done")
+
+
 harness.also_over_http2(globals(), Drain, without=[
     "test_a_lame_duck_still_serves_and_says_close",
 ])

@@ -12,6 +12,7 @@ import unittest
 import harness
 import tls_support
 from harness import answering, chunked, eventually, response
+from http2_upstream import Http2Upstream
 from tls_support import Authority, TlsClient, over_tls
 
 HELLO = answering(response(b"hello"))
@@ -247,6 +248,35 @@ class Http2(TlsTestCase):
             file.write(b"x" * (3 << 20))
         answer = self.curl(proxy, "--http2", "--data-binary", "@" + path)
         self.assertEqual((len(answer), answer[-2:]), ((3 << 20) + 2, " 2"))
+
+
+    def test_a_client_that_leaves_in_its_handshake_or_behind_it_leaves_nothing(self):
+        proxy = self.tls_proxy(self.upstream(HELLO))
+        for protocol in ("h2", "http/1.1"):
+            for send in (b"", b"PRI * HTTP/2.0\r\n", b"GET / HTTP/1.1\r\n\r\n"):
+                client = self.tls_client(proxy, self.authority.client_context(protocols=[protocol]))
+                client.send(send) if send else None
+                client.reset()
+        proxy.wait_metric("downstream_connections", 0)
+
+    def test_what_was_agreed_on_is_what_is_spoken(self):
+        proxy = self.tls_proxy(self.upstream(HELLO))
+        preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(3) + b"\x04" + bytes(5)
+        client = self.tls_client(proxy, self.authority.client_context(protocols=["http/1.1"]))
+        client.send(preface)
+        self.assertTrue(client.read_to_end()[0].startswith(b"HTTP/1.1 "))
+        client = self.tls_client(proxy, self.authority.client_context(protocols=["h2"]))
+        client.send(harness.request())
+        data, _ = client.read_to_end()
+        self.assertEqual(data[3:4], b"\x04")  # SETTINGS, and then GOAWAY
+        self.assertNotIn(b"HTTP/1.1", data)
+
+    def test_an_alert_reaches_a_client_of_an_http2_listener(self):
+        proxy = self.tls_proxy(self.upstream(HELLO), listener={"protocol": "http2"})
+        for _ in range(20):
+            with self.assertRaises(ssl.SSLError) as caught:
+                self.tls_client(proxy, self.authority.client_context(protocols=["http/1.1"])).get()
+            self.assertIn("alert no application protocol", str(caught.exception))
 
 
 class StrangeClients(TlsTestCase):
@@ -708,6 +738,142 @@ class Upstream(TlsTestCase):
         os.rename(ca + ".new", ca)
         proxy.wait_metric("tls_reloads_total", 1, result="loaded", side="upstream")
         self.assertEqual(self.client(proxy).get().body, b"hello")
+
+
+class UpstreamHttp2(TlsTestCase):
+    """`protocol: http2` with `tls`. What is of HTTP/2 itself is asked in the other modules (OverTls)."""
+
+    OPTIONS = {"protocol": "http2"}
+
+    def secure(self, tls=None, script=HELLO, pair=None, protocols=("h2",), **server):
+        context = self.authority.server_context(pair or self.pair, protocols=list(protocols), **server)
+        upstream = Http2Upstream(script, tls=context)
+        self.addCleanup(self._stop_upstream, upstream)
+        return upstream, self.proxy_to(upstream, tls)
+
+    def proxy_to(self, upstream, tls=None, filters=(), **options):
+        return self.outrigger(upstream, filters=list(filters), upstream_options={
+            "protocol": "http2", "tls": {"ca": self.authority.cert, **(tls or {})}, **options})
+
+    def test_h2_is_asked_for_by_alpn_and_shared_by_requests(self):
+        for version in (TLS_1_2, TLS_1_3):
+            upstream, proxy = self.secure(version=version)
+            for _ in range(3):
+                self.assertEqual(self.client(proxy).get("/x").body, b"hello")
+            self.assertEqual(len(upstream.wires), 1)
+            self.assertIn((":scheme", "https"), upstream.connections[0].fields)
+            self.assertEqual(upstream.requests[0].get("x-forwarded-proto"), "http")
+            self.wait_handshakes(proxy, 1, "done", "upstream")
+
+    def test_a_service_that_does_not_choose_h2_is_a_failed_connect(self):
+        for protocols, outcome in (((), "protocol"), (("http/1.1",), None)):
+            with self.subTest(protocols):
+                context = self.authority.server_context(self.pair, protocols=list(protocols))
+                upstream = self.upstream(over_tls(context, HELLO))
+                proxy = self.proxy_to(upstream)
+                self.assert_local_reply(self.client(proxy).post("/", b"x"), 503, "connect_fail")
+                self.assertEqual(upstream.requests, [])
+                # OpenSSL's server goes on without an answer where nothing is common, others send an alert.
+                self.assertIn("h2 was not chosen by ALPN", proxy.wait_events("tls_handshake_failed")[0]["detail"])
+                self.wait_handshakes(proxy, 1, outcome or "protocol", "upstream")
+
+    def test_names_and_certificates_are_checked_as_with_http1(self):
+        stranger = Authority(self.folder, "stranger")
+        model = self.authority.issue("model", "DNS:model.example")
+        cases = [(model, {"server_name": "model.example"}, 200), (model, {}, 503),
+                 (model, {"server_san": ["dns:model.example"]}, 200),
+                 (model, {"server_san": ["dns:other.example"]}, 503),
+                 (stranger.issue("server"), {}, 503), (self.authority.issue("old", days=-1), {}, 503)]
+        for pair, tls, status in cases:
+            with self.subTest((os.path.basename(pair.cert), tls)):
+                upstream, proxy = self.secure(tls, pair=pair)
+                self.assertEqual(self.client(proxy).post("/", b"x").status, status)
+                self.wait_handshakes(proxy, 1, "done" if status == 200 else "certificate", "upstream")
+                self.assertEqual(len(upstream.requests), 1 if status == 200 else 0)
+
+    def test_a_certificate_is_shown_and_missed(self):
+        mine = self.authority.issue("me", "URI:spiffe://example.org/sa/me")
+        for version in (TLS_1_2, TLS_1_3):
+            shown = {"cert": mine.cert, "key": mine.key}
+            _, proxy = self.secure(shown, clients=self.authority, version=version)
+            self.assertEqual(self.client(proxy).get().body, b"hello")
+            _, proxy = self.secure(clients=self.authority, version=version)
+            self.assert_local_reply(self.client(proxy).post("/", b"x"), 503, "connect_fail")
+
+    def test_a_service_that_says_nothing_is_given_up_after_the_handshakes_time(self):
+        silent = socket.create_server(("127.0.0.1", 0))
+        self.addCleanup(silent.close)
+        proxy = self.proxy_to("127.0.0.1:%d" % silent.getsockname()[1])
+        began = time.monotonic()
+        self.assert_local_reply(self.client(proxy).get(), 503, "connect_fail")
+        if not harness.IS_INSTRUMENTED:
+            self.assertLess(time.monotonic() - began, 5)
+        self.wait_handshakes(proxy, 1, "given_up", "upstream")
+
+    def test_a_service_that_leaves_in_the_middle_of_the_handshake(self):
+        def script(connection):
+            connection.sock.recv(100)
+            connection.reset()
+
+        upstream = self.upstream(script)
+        proxy = self.proxy_to(upstream, filters=[{"retry": {"attempts": 2}}])
+        self.assert_local_reply(self.client(proxy).post("/", b"x"), 503, "connect_fail")
+        self.assertGreaterEqual(len(upstream.connections), 2)  # any method: nothing was executed
+
+
+class HealthOverOtherProtocols(TlsTestCase):
+    """The check of the service by a path, over HTTP/2 and over TLS (HL-5)."""
+
+    HEALTH = {"health": {"path": "/health", "interval": "500ms", "timeout": "500ms", "unhealthy_after": 1}}
+
+    def asked(self):
+        state = {"status": "200 OK"}
+        return state, answering(lambda _: response(b"x" * 1000, state["status"]))
+
+    def services(self):
+        for protocol in ("http1", "http2"):
+            for is_tls in (False, True):
+                alpn = ["h2"] if protocol == "http2" else []
+                context = self.authority.server_context(self.pair, protocols=alpn) if is_tls else None
+                state, script = self.asked()
+                if protocol == "http2":
+                    upstream = Http2Upstream(script, tls=context)
+                    self.addCleanup(self._stop_upstream, upstream)
+                else:
+                    upstream = self.upstream(over_tls(context, script) if context else script)
+                tls = {"tls": {"ca": self.authority.cert}} if is_tls else {}
+                yield (protocol, is_tls), upstream, state, {"protocol": protocol, **tls}
+
+    def wait_ready(self, proxy, status):
+        eventually(lambda: proxy.admin("GET", "/readyz")[0] == status, f"/readyz is {status}")
+
+    def test_readiness_follows_the_status_of_the_answer(self):
+        for name, upstream, state, options in self.services():
+            with self.subTest(name):
+                proxy = self.outrigger(upstream, upstream_options={**options, **self.HEALTH})
+                self.wait_ready(proxy, 200)
+                check = upstream.requests[0]
+                self.assertEqual((check.method, check.target), ("GET", "/health"))
+                self.assertEqual(check.get("user-agent"), "outrigger-health")
+                self.assertEqual(check.get("host"), upstream.address)
+                state["status"] = "503 Service Unavailable"
+                self.wait_ready(proxy, 503)
+                self.assertIn("status 503", proxy.admin("GET", "/readyz?verbose")[1])
+                state["status"] = "302 Found"
+                self.wait_ready(proxy, 200)
+
+    def test_what_is_wrong_is_told(self):
+        stranger = Authority(self.folder, "stranger")
+        bad = Http2Upstream(HELLO, tls=stranger.server_context(stranger.issue("server"), protocols=["h2"]))
+        self.addCleanup(self._stop_upstream, bad)
+        not_h2 = self.upstream(answering(response(b"x")), starts_at_once=True)
+        cases = [(bad, {"protocol": "http2", "tls": {"ca": self.authority.cert}}, "TLS: unable to get local issuer"),
+                 (not_h2, {"protocol": "http2"}, "HTTP/2")]
+        for upstream, options, text in cases:
+            with self.subTest(text):
+                proxy = self.outrigger(upstream, upstream_options={**options, **self.HEALTH})
+                eventually(lambda: text in proxy.admin("GET", "/readyz?verbose")[1], f"told: {text}")
+                self.assertEqual(proxy.admin("GET", "/readyz")[0], 503)
 
 
 class Memory(TlsTestCase):

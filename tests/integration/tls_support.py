@@ -6,9 +6,15 @@
     upstream = self.upstream(over_tls(authority.server_context(pair), answering(response(b"hi"))))
 """
 
+import atexit
+import functools
 import os
+import select
+import shutil
 import ssl
 import subprocess
+import tempfile
+import threading
 from typing import NamedTuple
 
 import harness
@@ -62,16 +68,109 @@ class Authority:
             context.set_alpn_protocols(protocols)
         return context
 
-    def server_context(self, pair, clients=None, version=None):
+    @functools.cached_property
+    def pair(self):
+        """One for everybody who needs nothing special."""
+        return self.issue("shared")
+
+    def server_context(self, pair=None, clients=None, version=None, protocols=()):
         """For servers that show `pair`. `clients`: the CA whose certificates clients must show."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(*pair)
+        context.load_cert_chain(*(pair or self.pair))
+        if protocols:
+            context.set_alpn_protocols(protocols)
         if clients:
             context.verify_mode = ssl.CERT_REQUIRED
             context.load_verify_locations(clients.cert)
         if version:
             context.minimum_version = context.maximum_version = version
         return context
+
+
+@functools.lru_cache
+def shared_authority():
+    """Of the whole run."""
+    folder = tempfile.mkdtemp(prefix="outrigger-test-ca-")
+    atexit.register(shutil.rmtree, folder)
+    return Authority(folder)
+
+
+class SharedTlsSocket:
+    """An SSLSocket that one thread may read while another writes, and on which select() tells the truth: recv() takes
+    all there is, which may be a record more than it is asked for."""
+
+    def __init__(self, sock, waits=True):
+        self._sock = sock
+        self._waits = waits  # in recv(); else BlockingIOError when what has come belongs to TLS alone
+        self._timeout = sock.gettimeout()
+        self._sock.settimeout(0)
+        self._one = threading.Lock()  # one call of OpenSSL at a time
+        self._writers = threading.Lock()
+
+    def fileno(self):
+        return self._sock.fileno()
+
+    def settimeout(self, seconds):
+        self._timeout = seconds
+
+    def gettimeout(self):
+        return self._timeout
+
+    def protocol(self):
+        return self._sock.selected_alpn_protocol()
+
+    def recv(self, size):
+        data = b""
+        while True:
+            with self._one:
+                try:
+                    piece = self._sock.recv(65536)
+                    if not piece:
+                        return data
+                    data += piece
+                    if len(data) < size or self._sock.pending():
+                        continue
+                    return data
+                except (ssl.SSLWantReadError, BlockingIOError):
+                    if data:
+                        return data
+                except ConnectionError:
+                    if data:
+                        return data
+                    raise
+                except ssl.SSLError as error:
+                    raise ConnectionResetError(str(error)) from None
+            if not self._waits:
+                raise BlockingIOError
+            if not select.select([self], [], [], self._timeout)[0]:
+                raise TimeoutError
+
+    def sendall(self, data):
+        with self._writers:
+            data = memoryview(bytes(data))
+            while data:
+                with self._one:
+                    try:
+                        data = data[self._sock.send(data):]
+                        continue
+                    except (ssl.SSLWantWriteError, BlockingIOError):
+                        pass
+                    except ssl.SSLError as error:
+                        raise BrokenPipeError(str(error)) from None
+                if not select.select([], [self], [], self._timeout)[1]:
+                    raise TimeoutError
+
+    def shutdown(self, how):
+        self._sock.shutdown(how)
+
+    def setsockopt(self, *arguments):
+        self._sock.setsockopt(*arguments)
+
+    def getsockname(self):
+        return self._sock.getsockname()
+
+    def close(self):
+        self._sock.close()
 
 
 class TlsClient(harness.RawClient):

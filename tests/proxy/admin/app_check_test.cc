@@ -76,6 +76,53 @@ TEST(AppChecker, JudgesAnswersByTheTable) {
   }
 }
 
+std::string Frame(uint8_t type, uint8_t flags, uint8_t stream, std::string_view payload) {
+  std::string frame(9, '\0');
+  frame[2] = static_cast<char>(payload.size());
+  frame[3] = static_cast<char>(type);
+  frame[4] = static_cast<char>(flags);
+  frame[8] = static_cast<char>(stream);
+  return frame.append(payload);
+}
+
+TEST(AppChecker, JudgesAnswersOfHttp2ByTheTable) {
+  const std::string settings = Frame(4, 0, 0, "");
+  const auto head = [](std::string_view block) { return Frame(1, 5, 1, block); };
+  const auto status = [](std::string_view digits) {  // a literal that is not indexed
+    return std::string("\x08\x03") + std::string(digits);
+  };
+  const struct {
+    std::string answer;
+    CheckOutcome expected;
+    std::string problem;
+  } kCases[] = {
+      {settings + head("\x88"), CheckOutcome::kSuccess, ""},
+      {settings + head("\x89"), CheckOutcome::kSuccess, ""},
+      {settings + Frame(1, 4, 1, status("103")) + head("\x88"), CheckOutcome::kSuccess, ""},
+      {settings + Frame(1, 4, 1, "\x88") + Frame(0, 0, 1, "some of"), CheckOutcome::kSuccess, ""},
+      {settings + head("\x8d"), CheckOutcome::kBadStatus, "status 404"},
+      {settings + head(status("503")), CheckOutcome::kBadStatus, "status 503"},
+      {settings + Frame(3, 0, 1, std::string("\0\0\0\x07", 4)), CheckOutcome::kError,
+       "REFUSED_STREAM"},
+      {settings + head(""), CheckOutcome::kError, "PROTOCOL_ERROR"},
+      {settings + Frame(0, 1, 1, "no head"), CheckOutcome::kError, ""},
+      {settings, CheckOutcome::kError, "closed without an answer"},
+      {"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", CheckOutcome::kError, "not HTTP/2"},
+      {head("\x88"), CheckOutcome::kError, "not HTTP/2"},
+      {"", CheckOutcome::kError, "closed without an answer"},
+  };
+  for (const auto& c : kCases) {
+    ScriptedServer server(Act::kAnswer, c.answer);
+    const auto health = NewHealth();
+    EXPECT_EQ(
+        CheckOnce({.name = "app", .endpoint = server.endpoint(), .path = "/h", .is_http2 = true},
+                  health),
+        c.expected)
+        << health->Problem();
+    EXPECT_THAT(health->Problem(), HasSubstr(c.problem));
+  }
+}
+
 TEST(AppChecker, SendsAProperRequest) {
   ScriptedServer server(Act::kAnswer, "HTTP/1.1 200 OK\r\n\r\n");
   CheckOnce({.endpoint = server.endpoint(), .path = "/health?deep=1"}, NewHealth());

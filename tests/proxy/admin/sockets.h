@@ -101,9 +101,10 @@ class ScriptedServer {
       last_request_ = request;
       if (act_ == Act::kAnswer) {
         send(fd, answer_.data(), answer_.size(), MSG_NOSIGNAL);
-        continue;
+        // Closing with unread bytes would be a reset.
+        shutdown(fd, SHUT_WR);
       }
-      // Stall until the client gives up.
+      // Until the client goes, or gives up.
       for (char c; recv(fd, &c, 1, 0) == 1;) {
       }
     }

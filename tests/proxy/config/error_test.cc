@@ -121,12 +121,6 @@ TEST(ConfigErrors, RefuseKeysAndValuesOfLaterVersions) {
   ExpectErrors({
       {"readiness: {flip_on: [breaker, progress]}",
        "f:1:32: readiness.flip_on[1]: not supported yet: 'progress'; use breaker"},
-      {"upstreams: [{protocol: http2, tls: {}}]",
-       "f:1:24: upstreams[0].protocol: http2 together with tls is not supported yet"},
-      {"upstreams: [{protocol: http2, health: {path: /h}}]",
-       "f:1:46: upstreams[0].health.path: is not possible over HTTP/2 yet; without it the check is "
-       "a "
-       "TCP connect"},
       {"upstreams: [{balance: hash}]",
        "f:1:23: upstreams[0].balance: not supported yet: 'hash'; use least_request or round_robin"},
       {"filters: [{idempotency: {store: {sqlite: {path: /a}}}}]",
@@ -175,9 +169,6 @@ TEST(ConfigErrors, NameTlsThatCannotBe) {
        "spiffe://example.org/ns/prod/* or dns:web.example.org, got 'web'"},
       {"upstreams: [{tls: {cert: /a}}]",
        "f:1:19: upstreams[0].tls: key must be stated, because cert is"},
-      {"upstreams: [{tls: {}, health: {path: /h}}]",
-       "f:1:38: upstreams[0].health.path: is not possible over TLS yet; without it the check is a "
-       "TCP connect"},
       {"upstreams: [{endpoints: [\"unix:/s\"], tls: {}}]",
        "f:1:43: upstreams[0].tls: server_name or server_san must be stated: unix:/s is no name to "
        "look for in the certificate"},

@@ -167,7 +167,8 @@ class ClientConnectionTest : public testing::Test, public ClientConnection::Owne
     net::Connected pair = net::UnixPair();
     service_ = std::make_unique<Service>(std::move(pair.peer), max_streams);
     connection_ = new ClientConnection(
-        loop_, pool_, pair.ours, {connect_timeouts_, settings_timeouts_, idle_timeouts_}, *this);
+        loop_, pool_, pair.ours,
+        {connect_timeouts_, connect_timeouts_, settings_timeouts_, idle_timeouts_}, plain_, *this);
   }
   void Open(uint32_t max_streams = 100) {
     Make(max_streams);
@@ -219,6 +220,7 @@ class ClientConnectionTest : public testing::Test, public ClientConnection::Owne
   MemoryBudget budget_{64 << 20};
   net::BufferPool pool_{budget_};
   DeadlineQueue connect_timeouts_{loop_, absl::Seconds(5)};
+  const ClientConnection::NewSession plain_;
   DeadlineQueue settings_timeouts_{loop_, absl::Milliseconds(100)};
   DeadlineQueue idle_timeouts_{loop_, absl::Seconds(5)};
   http::HeaderList request_headers_;
@@ -401,8 +403,9 @@ TEST_F(ClientConnectionTest, SaysGoodbyeWhenIdleForTooLong) {
   loop_.RunPending();
   net::Connected pair = net::UnixPair();
   service_ = std::make_unique<Service>(std::move(pair.peer));
-  connection_ = new ClientConnection(loop_, pool_, pair.ours,
-                                     {connect_timeouts_, settings_timeouts_, idle}, *this);
+  connection_ = new ClientConnection(
+      loop_, pool_, pair.ours, {connect_timeouts_, connect_timeouts_, settings_timeouts_, idle},
+      plain_, *this);
   ASSERT_TRUE(Until([this] { return end_.has_value(); }));
   EXPECT_EQ(*end_, End::kByUs);
   service_->Turn();

@@ -22,14 +22,14 @@ TEST_F(HandshakeTest, ConnectsBothEndsAndTellsTheProtocol) {
 }
 
 TEST_F(HandshakeTest, PrefersHttp2WhereBothOfferIt) {
-  server_options_.offers_http2 = client_options_.offers_http2 = true;
+  server_options_.offers_http2 = client_options_.is_http2 = true;
   Open();
   ASSERT_TRUE(Handshake());
   EXPECT_EQ(server_->socket.secure_session()->protocol(), "h2");
 }
 
 TEST_F(HandshakeTest, FailsWithoutACommonProtocol) {
-  client_options_.offers_http2 = true;
+  client_options_.is_http2 = true;
   Open();
   EXPECT_FALSE(Handshake());
   EXPECT_THAT(server_observer_.outcomes, ElementsAre(HandshakeOutcome::kProtocol));
