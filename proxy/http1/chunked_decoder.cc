@@ -193,7 +193,8 @@ void ChunkedDecoder::ParseTrailers() {
   }
   if (trailers_.size() > kMaxTrailerFields) return Fail("too many trailers");
   for (const http::HeaderField& field : trailers_) {
-    if (!MayBeTrailer(field.id)) return Fail("field not allowed in trailers");
+    const bool is_imitation = field.id == http::HeaderId::kOther && IsImitation(field.name);
+    if (!MayBeTrailer(field.id) || is_imitation) return Fail("field not allowed in trailers");
   }
   state_ = State::kDone;
 }

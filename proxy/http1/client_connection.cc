@@ -18,6 +18,10 @@ using http::Reason;
 namespace {
 
 constexpr HeadLimits kResponseLimits;
+// Of all interim responses to a request: a service that sends them without end would have them
+// pile up for a client that reads slowly. Each counts for more than its bytes.
+constexpr size_t kMaxInterimBytes = 4 * kResponseLimits.max_head_bytes;
+constexpr size_t kInterimOverhead = 128;
 
 // For clients of HTTP/1.0 that name no host: HTTP/1.1 must have one, and not every service takes an
 // empty one.
@@ -61,6 +65,7 @@ void ClientConnection::StartExchange(const http::RequestHeadToSend& head) {
   decoder_.Reset();
   left_ = 0;
   to_skip_ = 0;
+  interim_bytes_ = 0;
   has_bytes_ = has_head_ = is_body_done_ = is_request_complete_ = false;
   readable_.Clear();
   drained_.Clear();
@@ -285,7 +290,8 @@ Task<Expected<http::ReceivedHead, Failure>> ClientConnection::ReadHead(
       to_skip_ = result.consumed;
       co_return http::ReceivedHead{.status = 101, .has_body = true};
     }
-    if (!error.ok() || head.status == 101) {
+    if (head.status < 200) interim_bytes_ += result.consumed + kInterimOverhead;
+    if (!error.ok() || head.status == 101 || interim_bytes_ > kMaxInterimBytes) {
       has_protocol_error_ = true;
       co_return Failure{.reason = Reason::kUpstreamProtocol,
                         .phase = Phase::kAwaitingHead,

@@ -128,7 +128,8 @@ class ClientConnection final : public http::ClientStream,
   ResponseFraming framing_;
   ChunkedDecoder decoder_;
   uint64_t left_ = 0;
-  size_t to_skip_ = 0;  // bytes at the front of the buffer that were handed out
+  size_t interim_bytes_ = 0;  // of this exchange
+  size_t to_skip_ = 0;        // bytes at the front of the buffer that were handed out
   uint64_t exchanges_ = 0;
   http::Method method_ = http::Method::kOther;
   std::string_view upgrade_;   // asked for in this exchange

@@ -1,7 +1,9 @@
 #include "proxy/http1/framing.h"
 
+#include <algorithm>
 #include <cstddef>
 #include <limits>
+#include <string>
 
 #include "proxy/http1/chars.h"
 
@@ -160,6 +162,11 @@ std::string_view UpgradeOf(int minor_version, const ControlFields& fields) {
 FramingError GetRequestFraming(const RequestHead& head, const HeaderList& headers,
                                RequestFraming& out) {
   out = {};
+  for (const HeaderField& field : headers) {
+    if (field.id == HeaderId::kOther && IsImitation(field.name)) {
+      return {Reason::kBadRequest, "field name with an underscore for a hyphen"};
+    }
+  }
   const ControlFields fields = Collect(headers);
   FramingError error = ReadLength(head.minor_version, fields, Reason::kBadRequest,
                                   Reason::kNotImplemented, out.body);
@@ -235,6 +242,17 @@ bool IsHopByHop(HeaderId id) {
     default:
       return false;
   }
+}
+
+bool IsImitation(std::string_view name) {
+  constexpr http::HeaderIdSet kOurs(
+      HeaderId::kConnection, HeaderId::kContentLength, HeaderId::kForwarded, HeaderId::kHost,
+      HeaderId::kTransferEncoding, HeaderId::kXForwardedClientCert, HeaderId::kXForwardedFor,
+      HeaderId::kXForwardedHost, HeaderId::kXForwardedProto, HeaderId::kXOutrigger);
+  if (name.find('_') == std::string_view::npos) return false;
+  std::string plain(name);
+  std::replace(plain.begin(), plain.end(), '_', '-');
+  return kOurs.Contains(http::ClassifyHeader(plain));
 }
 
 bool MayBeTrailer(HeaderId id) {

@@ -83,6 +83,11 @@ std::optional<uint64_t> ParseContentLength(std::string_view value);
 // Proxy-Authenticate, Proxy-Authorization, TE, Transfer-Encoding, Upgrade.
 bool IsHopByHop(http::HeaderId id);
 
+// Whether a field's name becomes that of another when underscores are taken for hyphens, as CGI and
+// its heirs do (RFC 3875, 4.1.18), and that other one says where the message ends or is set or
+// removed by this proxy: a service would take the client's word for the proxy's.
+bool IsImitation(std::string_view name);
+
 // Whether a field may come after the content. Those that say how to read, route or authorise the
 // message come too late there: a recipient that merges trailers into the head would act on them.
 bool MayBeTrailer(http::HeaderId id);

@@ -83,7 +83,7 @@ bool IncomingBody::AddTrailer(std::string_view name, std::string_view value) {
   const http::HeaderId id = http::ClassifyHeader(name);
   if (id == http::HeaderId::kGrpcMessage) value = http::TrimOws(value);
   if (http::TrimOws(value).size() != value.size()) return false;
-  if (!http1::MayBeTrailer(id)) return false;
+  if (!http1::MayBeTrailer(id) || http1::IsImitation(name)) return false;
   trailers_.Add(trailer_arena_.Copy(name), trailer_arena_.Copy(value));
   return true;
 }

@@ -122,6 +122,9 @@ void RequestHeadReader::AddField(std::string_view name, std::string_view value, 
                                           : "field name is not a token");
   }
   if (IsConnectionSpecific(id)) return Malformed("connection-specific field");
+  if (id == HeaderId::kOther && http1::IsImitation(name)) {
+    return Malformed("field name with an underscore for a hyphen");
+  }
   if (id == HeaderId::kTe && !http::EqualsIgnoreCase(value, "trailers")) {
     return Malformed("TE is not trailers");
   }

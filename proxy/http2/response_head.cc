@@ -14,6 +14,7 @@ namespace {
 constexpr http1::HeadLimits kLimits;
 // What HTTP/1 spends on a field beyond name and value, so that one limit means the same for both.
 constexpr size_t kFieldOverhead = 4;
+constexpr size_t kHeadOverhead = 128;
 
 // RFC 9113, 8.2.2.
 constexpr http::HeaderIdSet kConnectionSpecific(HeaderId::kConnection, HeaderId::kKeepAlive,
@@ -25,6 +26,8 @@ bool IsDigit(char c) { return c >= '0' && c <= '9'; }
 }  // namespace
 
 void ResponseHeadReader::Begin() {
+  // So that heads without fields have an end, too.
+  bytes_of_all_ += kHeadOverhead;
   bytes_ = 0;
   has_regular_ = false;
 }

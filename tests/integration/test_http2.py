@@ -189,6 +189,8 @@ class Heads(Http2Test):
         "proxy-connection": [*GET, ("proxy-connection", "close")],
         "transfer-encoding": [*GET, ("transfer-encoding", "chunked")],
         "upgrade": [*GET, ("upgrade", "h2c")],
+        "length by an underscore": [*GET, ("content_length", "5")],
+        "a field of ours by an underscore": [*GET, ("x_forwarded-client_cert", "a")],
         "te other than trailers": [*GET, ("te", "gzip")],
         "two lengths": [*GET, ("content-length", "0"), ("content-length", "0")],
         "length with a sign": [*GET, ("content-length", "+0")],
@@ -244,7 +246,8 @@ class Heads(Http2Test):
 
         self.start(script)
         client = self.frames()
-        bad = [[("content-length", "1")], [("host", "b")], [("x", "a\r\nb")], [(":path", "/")],
+        bad = [[("content-length", "1")], [("content_length", "1")], [("transfer-encoding", "chunked")], [("authorization", "x")],
+                [("host", "b")], [("x", "a\r\nb")], [(":path", "/")],
                [("x", "y" * 9000)], [("Y", "1")]]
         for number, trailers in enumerate(bad):
             stream = 2 * number + 1
