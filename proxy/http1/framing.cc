@@ -196,6 +196,10 @@ FramingError GetResponseFraming(Method method, const ResponseHead& head, const H
   out.keep_alive = KeepsAlive(head.minor_version, fields);
   out.is_switching = head.status == 101;
   out.upgrade = UpgradeOf(head.minor_version, fields);
+  if (head.status < 200 && out.body.has_body()) {
+    // What comes next is read as a body by some and as the answer by others.
+    return {Reason::kUpstreamProtocol, "interim response that announces a body"};
+  }
   if (head.status < 200 || head.status == 204) {
     // These have no body and no framing fields (RFC 9110, 8.6; RFC 9112, 6.1). A service that
     // announces one may well send it, and its bytes would be taken for the next response.

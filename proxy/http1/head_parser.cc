@@ -15,6 +15,7 @@ using http::HeaderList;
 using http::Reason;
 
 constexpr size_t kMaxMethodBytes = 32;
+constexpr std::string_view kPrefaceMethod = "PRI";
 // Method, two spaces, version and line end, generously: what a request line may have beyond its
 // target.
 constexpr size_t kMaxRequestLineOverhead = 64;
@@ -132,6 +133,8 @@ HeadResult ParseRequestLine(std::string_view line, const HeadLimits& limits, Req
     case Version::kMalformed:
       return Error(Reason::kBadRequest, "malformed version");
   }
+  // Reserved for the preface of HTTP/2 (RFC 9113, 11.6): a service might change to it.
+  if (head.method_text == kPrefaceMethod) return Error(Reason::kBadRequest, "method PRI");
   return ParseTarget(head);
 }
 

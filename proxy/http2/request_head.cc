@@ -152,6 +152,7 @@ HeadVerdict RequestHeadReader::CheckTarget(Request& request) const {
   if (request.method_name.size() > kMaxMethodBytes) {
     return Refused(Reason::kNotImplemented, "method is too long");
   }
+  if (request.method_name == "PRI") return Refused(Reason::kBadRequest, "method PRI");
   if (request.method == http::Method::kConnect || !protocol_.empty()) {
     const HeadVerdict verdict = CheckConnect(request);
     if (verdict.kind != Kind::kOk) return verdict;

@@ -102,6 +102,7 @@ void ServerConnection::OnReadable() {
       has_peer_closed_ = true;
       if (context().allow_half_close) {
         socket_.PauseReading();
+        CancelUnfinished();
         FlushLater();
       } else {
         Close(!streams_.empty());
@@ -112,6 +113,19 @@ void ServerConnection::OnReadable() {
       Close(!streams_.empty());
       return;
   }
+}
+
+// The rest of their requests cannot come any more.
+void ServerConnection::CancelUnfinished() {
+  head_stream_ = kConnection;
+  streams_.ForEach([this](ServerStream::Node& node) {
+    ServerStream& stream = node.stream;
+    if (stream.is_ended()) return;
+    session_.SetStreamData(stream.id(), nullptr);
+    session_.Reset(stream.id(), NGHTTP2_CANCEL);
+    stream.OnClosed();
+    AddNews(stream);
+  });
 }
 
 // The client has closed its side, or the connection was reset.

@@ -98,6 +98,7 @@ class ServerConnection final : public http::DownstreamConnection,
   }
   void Receive(std::string_view bytes);
   void HandleNews();
+  void CancelUnfinished();
   void NoteFrame(std::string_view what);
   void NoteReset(std::string_view what);
   void SetWaits(Waits waits);

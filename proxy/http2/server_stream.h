@@ -44,6 +44,8 @@ class ServerStream final : public http::ServerStream, public Pooled, private Inc
   // The client has ended its side.
   bool is_ended() const { return incoming_.is_ended(); }
 
+  int32_t id() const { return id_; }
+
   // From the loop. True: the stream has ended and is to be destroyed.
   bool HandleNews();
   // After the connection has sent what it could: how far this stream came.

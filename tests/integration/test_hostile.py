@@ -102,7 +102,7 @@ HEADS = {
             "no version": b"GET /", "CR in the target": b"GET /\rX: HTTP/1.1", "NUL in the target": b"GET /\0 HTTP/1.1",
             "obs-text in the target": b"GET /\xff HTTP/1.1", "fragment": b"GET /#x HTTP/1.1", "no slash": b"GET x HTTP/1.1",
             "asterisk": b"GET * HTTP/1.1", "backslash first": b"GET \\x HTTP/1.1", "method with a colon": b"GE:T / HTTP/1.1",
-            "method with NUL": b"G\0ET / HTTP/1.1", "quotes": b'"GET" / HTTP/1.1', "behind two empty lines": b"\r\n\r\nGET / HTTP/1.1",
+            "method of the preface": b"PRI / HTTP/1.1", "method with NUL": b"G\0ET / HTTP/1.1", "quotes": b'"GET" / HTTP/1.1', "behind two empty lines": b"\r\n\r\nGET / HTTP/1.1",
             "behind LF": b"\nGET / HTTP/1.1", "behind CR": b"\rGET / HTTP/1.1",
         }.items()
     },

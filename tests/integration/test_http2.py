@@ -545,6 +545,30 @@ class Endings(Http2Test):
         client.headers(3, GET)
         client.answer(3)
 
+    def test_a_half_closed_connection_answers_what_is_complete_and_cancels_the_rest(self):
+        release = threading.Event()
+        self.addCleanup(release.set)
+
+        def script(connection):
+            if connection.read_head().method == "POST":
+                connection.read_to_end()
+            else:
+                release.wait(harness.DEADLINE)
+                connection.send(response(b"x"))
+
+        self.start(script, listener={"half_close": "allow"})
+        client = self.frames()
+        client.headers(1, POST, end=False)
+        client.headers(3, GET)
+        harness.eventually(lambda: len(self.service.requests) == 2, "both arrive")
+        client.half_close()
+        self.assertEqual(client.answer(1), ("reset", CANCEL))
+        harness.read_ended(next(c for c in self.service.connections if c.requests[0].method == "POST"))
+        release.set()
+        self.assertEqual(client.answer(3), (200, b"x"))
+        self.assertTrue(client.read_to_end()[1])
+        self.assert_idle(self.proxy)
+
     def test_a_cut_answer_is_a_reset(self):
         def script(connection):
             connection.read_request()

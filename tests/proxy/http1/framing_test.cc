@@ -271,7 +271,7 @@ TEST(ResponseFraming, FollowsStatusMethodAndFields) {
       // Contradictions: the bytes may come nevertheless.
       {{{"Content-Length", "5"}}, 204, Method::kGet, {}, false},
       {{{"Transfer-Encoding", "chunked"}}, 204, Method::kGet, {}, false},
-      {{{"Content-Length", "5"}}, 103, Method::kGet, {}, false},
+      {{{"Content-Length", "0"}}, 103, Method::kGet, {}},
   };
   for (const Case& c : cases) {
     const ResponseResult result = Response(c.fields, c.status, c.method);
@@ -279,6 +279,15 @@ TEST(ResponseFraming, FollowsStatusMethodAndFields) {
     EXPECT_EQ(result.framing.body, c.body) << c.status << " " << Print(Headers(c.fields));
     EXPECT_EQ(result.framing.keep_alive, c.keep_alive)
         << c.status << " " << Print(Headers(c.fields));
+  }
+}
+
+TEST(ResponseFraming, InterimResponseAnnouncesNoBody) {
+  for (const Fields& fields :
+       {Fields{{"Content-Length", "5"}}, Fields{{"Transfer-Encoding", "chunked"}}}) {
+    for (const int status : {100, 101, 103, 199}) {
+      EXPECT_EQ(Response(fields, status).error.reason, Reason::kUpstreamProtocol) << status;
+    }
   }
 }
 

@@ -164,6 +164,7 @@ constexpr Refused kRefused[] = {
     {"GET / HTTP/1.9\r\nHost: a\r\n\r\n", Reason::kHttpVersion},
     {"GET / HTTP/2.0\r\nHost: a\r\n\r\n", Reason::kHttpVersion},
     {"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", Reason::kHttpVersion},
+    {"PRI / HTTP/1.1\r\nHost: a\r\n\r\n", Reason::kBadRequest},
     // 3: request line.
     {"GET  / HTTP/1.1\r\nHost: a\r\n\r\n"},
     {"GET /  HTTP/1.1\r\nHost: a\r\n\r\n"},

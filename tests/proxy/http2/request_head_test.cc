@@ -154,6 +154,7 @@ TEST(RequestHead, RefusesWhatIsMalformedWithoutTheHelpOfNghttp2) {
 TEST(RequestHead, AnswersWhatIsWellFormedAndNotServed) {
   const std::vector<std::pair<Fields, http::Reason>> cases = {
       {{{":method", "CONNECT"}, {":authority", "a:22"}}, http::Reason::kNotImplemented},
+      {{{":method", "PRI"}, kGet[1], kGet[2], kGet[3]}, http::Reason::kBadRequest},
       {{{":method", std::string(33, 'A')}, kGet[1], kGet[2], kGet[3]},
        http::Reason::kNotImplemented},
       {{kGet[0], {":scheme", "ftp"}, kGet[2], kGet[3]}, http::Reason::kBadRequest},
