@@ -1,4 +1,5 @@
-// The tables of docs/hostile-input.md name the tests that prove what they say: those exist.
+// The tables of docs/hostile-input.md and docs/protocols.md name the tests that prove what they
+// say: those exist.
 //
 // A name in backticks is `test_x` of a module in tests/integration, or `Suite.Name` of a test in
 // C++.
@@ -47,7 +48,7 @@ std::set<std::string> Tests() {
 
 TEST(Proofs, TestsThatTheTablesNameExist) {
   const std::set<std::string> tests = Tests();
-  for (const std::string_view page : {"hostile-input.md"}) {
+  for (const std::string_view page : {"hostile-input.md", "protocols.md"}) {
     const std::string text = ReadFile(kRoot / "docs" / page);
     std::set<std::string> named;
     AddMatches(text, std::regex("`(test_\\w+)`"), named);
