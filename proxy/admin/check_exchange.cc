@@ -41,8 +41,8 @@ CheckExchange::CheckExchange(event_base* base, int fd, std::unique_ptr<net::Secu
       protocol_(NewCheckProtocol(question, session_ != nullptr)),
       handshake_error_(std::move(handshake_error)),
       on_result_(std::move(on_result)) {
-  // Otherwise the request would wait until the end of the handshake is acknowledged. Without effect on
-  // a unix socket.
+  // Otherwise the request would wait until the end of the handshake is acknowledged. Without effect
+  // on a unix socket.
   const int on = 1;
   (void)setsockopt(fd_, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
   // The connection has just been made and takes something: that is where it begins.
@@ -149,8 +149,7 @@ void CheckExchange::Stop() {
 }
 
 void CheckExchange::Register() {
-  const bool has_unsent =
-      !unsent_.empty() || (session_ != nullptr && session_->has_unsent());
+  const bool has_unsent = !unsent_.empty() || (session_ != nullptr && session_->has_unsent());
   const short awaited = static_cast<short>(EV_READ | EV_PERSIST | (has_unsent ? EV_WRITE : 0));
   if (awaited == awaited_) return;
   awaited_ = awaited;

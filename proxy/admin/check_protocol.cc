@@ -37,10 +37,9 @@ std::optional<int> ParseStatus(std::string_view line) {
 class Http1Check final : public CheckProtocol {
  public:
   explicit Http1Check(const CheckQuestion& question)
-      : output_(fmt::format(
-            "GET {} HTTP/1.1\r\nHost: {}\r\nUser-Agent: {}\r\nAccept: */*\r\n"
-            "Connection: close\r\n\r\n",
-            question.path, question.authority, kUserAgent)) {}
+      : output_(fmt::format("GET {} HTTP/1.1\r\nHost: {}\r\nUser-Agent: {}\r\nAccept: */*\r\n"
+                            "Connection: close\r\n\r\n",
+                            question.path, question.authority, kUserAgent)) {}
 
   std::string TakeOutput() override { return std::exchange(output_, {}); }
 
@@ -51,8 +50,7 @@ class Http1Check final : public CheckProtocol {
     if (end == std::string::npos && line_.size() < kMaxStatusLine) return std::nullopt;
     std::string_view line = std::string_view(line_).substr(0, end);
     if (line.ends_with('\r')) line.remove_suffix(1);
-    const std::optional<int> status =
-        end == std::string::npos ? std::nullopt : ParseStatus(line);
+    const std::optional<int> status = end == std::string::npos ? std::nullopt : ParseStatus(line);
     result_ = status.has_value() ? Judge(*status)
                                  : CheckResult{CheckOutcome::kError, "answer is not HTTP"};
     return result_;
@@ -100,8 +98,8 @@ class Http2Check final : public CheckProtocol {
     // A session that found a fault is over once it has said so.
     Pump();
     if (!result_.has_value() && (taken < 0 || nghttp2_session_want_read(session_) == 0)) {
-      result_ = {CheckOutcome::kError, has_settings_ ? "the connection was given up"
-                                                     : "answer is not HTTP/2"};
+      result_ = {CheckOutcome::kError,
+                 has_settings_ ? "the connection was given up" : "answer is not HTTP/2"};
     }
     return result_;
   }
