@@ -18,6 +18,7 @@ namespace {
 using outrigger::Expected;
 using outrigger::config::Config;
 using outrigger::config::ConfigErrors;
+using outrigger::config::Source;
 
 // Exit codes: 1 the configuration is wrong or the proxy could not start, 2 wrong usage.
 constexpr int kFailed = 1;
@@ -28,13 +29,16 @@ int Report(const ConfigErrors& errors) {
   return kFailed;
 }
 
-int Serve(const std::string& file, const std::string& upstream) {
-  if (file.empty() == upstream.empty()) {
-    fmt::print(stderr, "outrigger serve: give --config FILE or --upstream HOST:PORT\n");
+int Serve(const Source& source) {
+  if (source.file.empty() && source.upstream.empty()) {
+    fmt::print(stderr, "outrigger serve: give --config FILE or --upstream HOST:PORT, or both\n");
     return kUsage;
   }
-  Expected<Config, ConfigErrors> config =
-      file.empty() ? outrigger::config::Default(upstream) : outrigger::config::LoadFile(file);
+  if (source.is_file_optional && source.upstream.empty()) {
+    fmt::print(stderr, "outrigger serve: --optional needs --upstream HOST:PORT\n");
+    return kUsage;
+  }
+  Expected<Config, ConfigErrors> config = outrigger::config::Load(source);
   if (!config.ok()) return Report(config.error());
   auto process =
       outrigger::server::Process::Start(std::make_shared<const Config>(std::move(config).value()));
@@ -73,12 +77,13 @@ int Main(int argc, char** argv) {
   app.require_subcommand(1);
   app.set_version_flag("--version", std::string(outrigger::server::kVersion));
 
-  std::string config_file;
-  std::string upstream;
+  Source source;
   CLI::App* serve = app.add_subcommand("serve", "Run the proxy");
-  serve->add_option("--config", config_file, "Configuration file (YAML)");
-  serve->add_option("--upstream", upstream,
-                    "Run without a file, in front of HOST:PORT or unix:/path");
+  serve->add_option("--config", source.file, "Configuration file (YAML)");
+  serve->add_option("--upstream", source.upstream,
+                    "In front of HOST:PORT or unix:/path; with a file: its first upstream");
+  serve->add_flag("--optional", source.is_file_optional,
+                  "Run with the defaults when the file does not exist");
 
   std::string checked_file;
   CLI::App* check = app.add_subcommand("check", "Check a configuration file and say what is wrong");
@@ -105,7 +110,7 @@ int Main(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : kUsage;
   }
-  if (serve->parsed()) return Serve(config_file, upstream);
+  if (serve->parsed()) return Serve(source);
   if (check->parsed()) return Check(checked_file);
   if (schema->parsed()) return Schema(format);
   if (drain->parsed()) {

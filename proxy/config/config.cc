@@ -1,8 +1,11 @@
 #include "proxy/config/config.h"
 
+#include <sys/stat.h>
+
 #include <cerrno>
 #include <fstream>
 #include <map>
+#include <optional>
 #include <system_error>
 #include <utility>
 
@@ -71,6 +74,28 @@ ConfigErrors OneError(std::string file, std::string message) {
   return {std::move(file), {{SourceLocation{}, "", std::move(message)}}};
 }
 
+// Makes `text` the only endpoint of the first upstream.
+std::optional<ConfigErrors> SetUpstream(std::string_view upstream, Config& config) {
+  constexpr std::string_view kHttp = "http://";
+  constexpr std::string_view kHttps = "https://";
+  std::string text(upstream);
+  const bool is_tls = upstream.starts_with(kHttps);
+  if (is_tls || upstream.starts_with(kHttp)) {
+    text.erase(0, is_tls ? kHttps.size() : kHttp.size());
+    if (text.ends_with('/')) text.pop_back();
+    const size_t after_host = text.rfind(']');
+    if (text.find(':', after_host == text.npos ? 0 : after_host) == text.npos) {
+      text += is_tls ? ":443" : ":80";
+    }
+  }
+  absl::StatusOr<Address> address = ParseAddress(text, AddressUse::kConnect);
+  if (!address.ok()) return OneError("--upstream", std::string(address.status().message()));
+  UpstreamConfig& first = config.upstreams.front();
+  first.endpoints = {*std::move(address)};
+  if (is_tls && !first.tls.has_value()) first.tls.emplace();
+  return std::nullopt;
+}
+
 }  // namespace
 
 Expected<Config, ConfigErrors> Parse(std::string_view text, std::string name) {
@@ -102,25 +127,23 @@ Expected<Config, ConfigErrors> LoadFile(const std::string& path) {
 }
 
 Expected<Config, ConfigErrors> Default(std::string_view upstream) {
-  constexpr std::string_view kHttp = "http://";
-  constexpr std::string_view kHttps = "https://";
-  std::string text(upstream);
-  const bool is_tls = upstream.starts_with(kHttps);
-  if (is_tls || upstream.starts_with(kHttp)) {
-    text.erase(0, is_tls ? kHttps.size() : kHttp.size());
-    if (text.ends_with('/')) text.pop_back();
-    const size_t after_host = text.rfind(']');
-    if (text.find(':', after_host == text.npos ? 0 : after_host) == text.npos) {
-      text += is_tls ? ":443" : ":80";
-    }
-  }
-  absl::StatusOr<Address> address = ParseAddress(text, AddressUse::kConnect);
-  if (!address.ok()) return OneError("--upstream", std::string(address.status().message()));
-
   Config config;
-  config.upstreams.front().endpoints = {*std::move(address)};
-  if (is_tls) config.upstreams.front().tls.emplace();
+  std::optional<ConfigErrors> errors = SetUpstream(upstream, config);
+  if (errors.has_value()) return *std::move(errors);
   Complete(Node{}, config);
+  return config;
+}
+
+Expected<Config, ConfigErrors> Load(const Source& source) {
+  if (source.file.empty()) return Default(source.upstream);
+  struct stat about {};
+  if (source.is_file_optional && stat(source.file.c_str(), &about) != 0 && errno == ENOENT) {
+    return Default(source.upstream);
+  }
+  Expected<Config, ConfigErrors> config = LoadFile(source.file);
+  if (!config.ok() || source.upstream.empty()) return config;
+  std::optional<ConfigErrors> errors = SetUpstream(source.upstream, *config);
+  if (errors.has_value()) return *std::move(errors);
   return config;
 }
 

@@ -90,6 +90,16 @@ Expected<Config, ConfigErrors> LoadFile(const std::string& path);
 // host:port, unix:/path or http://host[:port].
 Expected<Config, ConfigErrors> Default(std::string_view upstream);
 
+// Where a configuration comes from.
+struct Source {
+  std::string file;  // may be empty when `upstream` is not
+  std::string
+      upstream;  // as in Default(); takes the place of the endpoints of the file's first upstream
+  bool is_file_optional =
+      false;  // a file that does not exist is as an empty one; `upstream` is stated
+};
+Expected<Config, ConfigErrors> Load(const Source& source);
+
 // The effective values in the form of the file; Parse reads the dump back to an equal
 // configuration.
 nlohmann::ordered_json ToJson(const Config& config);

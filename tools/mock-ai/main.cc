@@ -73,6 +73,8 @@ int main(int argc, char** argv) {
                "send Keep-Alive: timeout=N");
   app.add_option("--max-body", connections.limits.body_bytes, "bytes of a request body");
   app.add_flag("--print-ledger-on-exit", prints_ledger, "one line of JSON on stdout");
+  app.add_flag("--graceful", options.finishes_on_signals,
+               "let what executes finish after SIGTERM or SIGINT; a second one ends at once");
   CLI11_PARSE(app, argc, argv);
 
   absl::StatusOr<std::unique_ptr<Server>> server = Server::Create(std::move(options));

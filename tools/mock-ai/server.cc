@@ -19,6 +19,9 @@ namespace {
 
 constexpr int kBacklog = 1024;
 constexpr timeval kAcceptPause = {0, 100'000};
+constexpr timeval kIdlePoll = {0, 50'000};
+// An execution ends in the ledger before its last bytes are out.
+constexpr int kIdlePolls = 3;
 
 }  // namespace
 
@@ -64,10 +67,11 @@ absl::Status Server::Setup() {
   event_add(posted, nullptr);
   sweep_ = event_new(base_, -1, 0, OnSweep, this);
   resume_accept_ = event_new(base_, -1, 0, OnResumeAccept, this);
-  events_ = {stop, posted, sweep_, resume_accept_};
+  poll_idle_ = event_new(base_, -1, EV_PERSIST, OnPollIdle, this);
+  events_ = {stop, posted, sweep_, resume_accept_, poll_idle_};
   if (options_.stops_on_signals) {
     for (const int signal : {SIGTERM, SIGINT}) {
-      events_.push_back(evsignal_new(base_, signal, OnStop, this));
+      events_.push_back(evsignal_new(base_, signal, OnSignal, this));
       event_add(events_.back(), nullptr);
     }
   }
@@ -177,6 +181,24 @@ void Server::OnSweep(evutil_socket_t, short, void* server) {
 
 void Server::OnStop(evutil_socket_t, short, void* server) {
   event_base_loopbreak(static_cast<Server*>(server)->base_);
+}
+
+void Server::OnSignal(evutil_socket_t fd, short what, void* server) {
+  auto* self = static_cast<Server*>(server);
+  if (!self->options_.finishes_on_signals || self->idle_polls_ >= 0) {
+    OnStop(fd, what, server);
+    return;
+  }
+  self->idle_polls_ = 0;
+  // Only fails when the port cannot be kept; it is not needed again.
+  (void)self->SetListening(false, Service::Connections::kKeep);
+  event_add(self->poll_idle_, &kIdlePoll);
+}
+
+void Server::OnPollIdle(evutil_socket_t, short, void* server) {
+  auto* self = static_cast<Server*>(server);
+  self->idle_polls_ = self->service_.is_idle() ? self->idle_polls_ + 1 : 0;
+  if (self->idle_polls_ >= kIdlePolls) event_base_loopbreak(self->base_);
 }
 
 void Server::Stop() {

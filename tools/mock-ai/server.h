@@ -33,6 +33,9 @@ struct ServerOptions {
   ServiceOptions service;
   ConnectionOptions connections;
   bool stops_on_signals = false;  // SIGTERM and SIGINT end Run()
+  // What executes may finish first, as with the servers of AI frameworks; a second signal ends at
+  // once.
+  bool finishes_on_signals = false;
 };
 
 class Server : private ConnectionHost {
@@ -77,6 +80,8 @@ class Server : private ConnectionHost {
   static void OnResumeAccept(evutil_socket_t, short, void* server);
   static void OnSweep(evutil_socket_t, short, void* server);
   static void OnStop(evutil_socket_t, short, void* server);
+  static void OnSignal(evutil_socket_t, short, void* server);
+  static void OnPollIdle(evutil_socket_t, short, void* server);
   static void OnPosted(evutil_socket_t, short, void* server);
   void RunPosted(bool is_last);
   void Accept(Listener& listener);
@@ -94,6 +99,8 @@ class Server : private ConnectionHost {
   std::vector<event*> events_;  // stop and signals, freed at the end
   event* sweep_ = nullptr;
   event* resume_accept_ = nullptr;
+  event* poll_idle_ = nullptr;
+  int idle_polls_ = -1;  // in a row; -1 before the first signal
   Listener main_;
   Listener admin_;
   Service service_;

@@ -69,6 +69,7 @@ class Service {
   uint64_t seed() const { return options_.seed; }
 
   Json LedgerJson() const { return ledger_.ToJson(); }
+  bool is_idle() const { return ledger_.in_flight() == 0; }
 
  private:
   enum class Health { kOk, kUnavailable, kStall };

@@ -1,0 +1,108 @@
+{{/*
+The sidecar: the one definition behind every way to get it into a pod.
+
+  {{ include "outrigger.sidecar" (dict "scope" .Subcharts.outrigger "upstream" "127.0.0.1:8000") }}
+
+is an element of a pod's initContainers, for a chart that has this one as a dependency. Arguments:
+
+  scope       this chart's scope: `.` within it, `.Subcharts.outrigger` in the chart that depends on it
+  upstream    host:port of the app
+  portName    name of the port that takes requests; default: injection.portName
+  drain       how long its PreStop may take: terminationGracePeriodSeconds - 5s; default: 25s
+  resources   default: sidecar.resources
+
+A value that begins with `cel:` is an expression for outrigger.cel.
+*/}}
+{{- define "outrigger.sidecar" -}}
+{{- $values := .scope.Values -}}
+name: outrigger
+image: {{ include "outrigger.image" .scope }}
+imagePullPolicy: {{ $values.image.pullPolicy }}
+restartPolicy: Always
+args: {{ concat (list "serve" "--config" "/etc/outrigger/config.yaml" "--optional" "--upstream" .upstream) $values.sidecar.extraArgs | toJson }}
+{{- with $values.sidecar.env }}
+env: {{ toJson . }}
+{{- end }}
+ports:
+  - {name: {{ .portName | default $values.injection.portName | toJson }}, containerPort: 15001, protocol: TCP}
+  - {name: outrigger-prom, containerPort: 15020, protocol: TCP}
+# The app starts when this has passed. It says nothing of the app, which could not pass before it.
+startupProbe:
+  httpGet: {path: /startupz, port: 15020}
+  periodSeconds: 1
+  timeoutSeconds: 3
+  failureThreshold: 120
+# The hysteresis is the proxy's own: what it says holds.
+readinessProbe:
+  httpGet: {path: /readyz, port: 15020}
+  periodSeconds: 2
+  timeoutSeconds: 3
+  failureThreshold: 1
+livenessProbe:
+  httpGet: {path: /livez, port: 15020}
+  periodSeconds: 10
+  timeoutSeconds: 3
+  failureThreshold: 3
+# The image has no shell. PreStop hooks of all containers begin at once; the SIGTERM comes when the app has ended.
+lifecycle:
+  preStop:
+    exec:
+      command: [/usr/bin/outrigger, drain, --wait, --timeout, {{ .drain | default "25s" | toJson }}]
+resources: {{ .resources | default $values.sidecar.resources | toJson }}
+securityContext:
+  runAsNonRoot: true
+  runAsUser: 65532
+  runAsGroup: 65532
+  readOnlyRootFilesystem: true
+  allowPrivilegeEscalation: false
+  capabilities: {drop: [ALL]}
+  seccompProfile: {type: RuntimeDefault}
+volumeMounts:
+  - {name: outrigger-config, mountPath: /etc/outrigger, readOnly: true}
+{{- end }}
+
+{{/* The element of a pod's volumes that belongs to it. Arguments: scope, configMap (default: configMapName), optional. */}}
+{{- define "outrigger.volume" -}}
+name: outrigger-config
+configMap:
+  name: {{ .configMap | default .scope.Values.configMapName | toJson }}
+  optional: {{ hasKey . "optional" | ternary .optional true | toJson }}
+{{- end }}
+
+{{/* The lifecycle of the app's container. Arguments: scope, seconds (default: appPreStopSeconds). */}}
+{{- define "outrigger.appLifecycle" -}}
+preStop:
+  sleep: {seconds: {{ .seconds | default .scope.Values.appPreStopSeconds | toJson }}}
+{{- end }}
+
+{{/* Labels and annotations of a pod with the sidecar. */}}
+{{- define "outrigger.podLabels" -}}
+outrigger/sidecar: "true"
+{{- end }}
+{{- define "outrigger.podAnnotations" -}}
+prometheus.io/scrape: "true"
+prometheus.io/port: "15020"
+prometheus.io/path: /metrics
+{{- end }}
+
+{{- define "outrigger.image" -}}
+{{- $image := .Values.image -}}
+{{- if $image.digest -}}
+{{ printf "%s@%s" $image.repository $image.digest }}
+{{- else -}}
+{{ printf "%s:%s" $image.repository ($image.tag | default .Chart.AppVersion) }}
+{{- end -}}
+{{- end }}
+
+{{/* Names of objects without a namespace tell two releases apart. */}}
+{{- define "outrigger.clusterName" -}}
+{{ printf "%s-%s" .Release.Namespace .Release.Name | trunc 63 | trimSuffix "-" }}
+{{- end }}
+
+{{- define "outrigger.labels" -}}
+app.kubernetes.io/name: outrigger
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
+{{- end }}
