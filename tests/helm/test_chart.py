@@ -1,0 +1,91 @@
+"""What the chart accepts and makes, as Helm says without a cluster."""
+
+import pathlib
+import subprocess
+import unittest
+
+SOURCE = pathlib.Path(__file__).resolve().parents[2]
+POLICIES = "admissionregistration.k8s.io/v1/MutatingAdmissionPolicy"
+
+
+def helm(*arguments):
+    return subprocess.run([SOURCE / "tools/chart/helm", *arguments], capture_output=True, text=True, check=False)
+
+
+def template(*arguments, apis=(POLICIES,), version="1.37.0"):
+    command = ["template", "a", SOURCE / "helm/outrigger", "--namespace", "n", "--kube-version", version, *arguments]
+    for api in apis:
+        command += ["--api-versions", api]
+    return helm(*command)
+
+
+class Values(unittest.TestCase):
+    def refused(self, assignment, *words):
+        done = template("--set-json", assignment)
+        self.assertNotEqual(done.returncode, 0, assignment)
+        for word in words:
+            self.assertIn(word, done.stderr)
+
+    def test_unknown_keys_are_refused_by_name(self):
+        self.refused("sidecars={}", "sidecars")
+        self.refused("metrics.podMonitors={}", "podMonitors")
+        self.refused('image.tags="1"', "tags")
+
+    def test_the_configuration_is_held_to_the_program_s_schema(self):
+        self.refused('config.frobnicate=1', "/config", "frobnicate")
+        self.refused('config.filters=["retry", "magic"]', "/config/filters/1")
+        self.refused('config.upstreams=[{"endpoints": [], "healthy": 1}]', "/config/upstreams/0", "healthy")
+        self.refused('config.workers="many"', "/config/workers")
+
+    def test_wrong_values_are_refused(self):
+        self.refused('image.digest="sha256:12"', "/image/digest")
+        self.refused('injection.portName="a-very-long-port-name"', "/injection/portName")
+        self.refused('injection.failurePolicy="Maybe"', "/injection/failurePolicy")
+        self.refused("appPreStopSeconds=-1", "/appPreStopSeconds")
+
+    def test_what_the_readme_of_the_configuration_says_is_accepted(self):
+        # JSON and YAML write the example differently; both are the same to the schema.
+        done = template("--set-json", 'config={"filters": ["idempotency", {"rate_limit": {"rules": [{"rate": "5/s"}]}}]}')
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("rate: 5/s", done.stdout)
+
+    def test_old_clusters_are_refused(self):
+        done = template(version="1.31.9")
+        self.assertNotEqual(done.returncode, 0)
+        self.assertIn("1.32.0", done.stderr)
+
+
+class Objects(unittest.TestCase):
+    def kinds(self, *arguments, **options):
+        done = template(*arguments, **options)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        return sorted(line.split()[1] for line in done.stdout.splitlines() if line.startswith("kind:"))
+
+    def test_by_default_there_is_the_policy_and_where_it_holds(self):
+        bindings = ["MutatingAdmissionPolicyBinding"] * 2
+        self.assertEqual(self.kinds(), ["MutatingAdmissionPolicy", *bindings])
+
+    def test_what_the_cluster_does_not_know_is_left_out(self):
+        self.assertEqual(self.kinds(apis=()), [])
+        self.assertEqual(self.kinds(apis=("monitoring.coreos.com/v1",)), ["PodMonitor", "PrometheusRule"])
+
+    def test_as_a_library_it_makes_nothing_but_the_configuration(self):
+        self.assertEqual(self.kinds("--set", "injection.enabled=false"), [])
+        self.assertEqual(self.kinds("--set", "injection.enabled=false,config.workers=2"), ["ConfigMap"])
+
+    def test_releases_do_not_share_names_of_the_cluster(self):
+        one, other = template(), template("--namespace", "m")
+        name = "name: n-a\n", "name: m-a\n"
+        self.assertIn(name[0], one.stdout)
+        self.assertNotIn(name[0], other.stdout)
+        self.assertIn(name[1], other.stdout)
+
+    def test_a_digest_wins_over_the_tag(self):
+        digest = "sha256:" + "0" * 64
+        done = template("--set-string", f"image.tag=7,image.digest={digest}")
+        self.assertIn(f"localhost/outrigger@{digest}", done.stdout)
+        self.assertNotIn(":7", done.stdout)
+
+
+if __name__ == "__main__":
+    unittest.main()
