@@ -340,10 +340,11 @@ class Checks:
         return f"nothing left of {len(kinds)} kinds of objects"
 
     def clean_up(self):
-        for namespace in (NAMESPACE, "injected", "injected-other", "other", "outrigger"):
-            self.kubectl("delete", "namespace", namespace, "--ignore-not-found", "--wait=false", check=False)
-        self.cluster.helm("uninstall", "outrigger", "--namespace", "outrigger", "--ignore-not-found", check=False)
-        self.cluster.helm("uninstall", "outrigger", "--namespace", "other", "--ignore-not-found", check=False)
+        """Takes away whatever the checks made."""
+        for release in ("outrigger", "other"):
+            self.cluster.helm("uninstall", "outrigger", "--namespace", release, "--ignore-not-found", check=False)
+        self.kubectl("delete", "namespace", NAMESPACE, "injected", "injected-other", "other", "outrigger", "--ignore-not-found",
+                     "--timeout=120s", check=False)
 
 
 def plain_pod(namespace="injected"):

@@ -10,6 +10,8 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.error
+import urllib.parse
 import urllib.request
 
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
@@ -181,9 +183,13 @@ class OwnCluster(Cluster):
         self.start("cat", stdin=process.stderr, stdout=subprocess.DEVNULL)
 
         def ask(expression):
-            url = f"http://127.0.0.1:{port}/api/v1/query?query={urllib.request.quote(expression)}"
-            with urllib.request.urlopen(url, timeout=10) as answer:
-                return json.load(answer)["data"]["result"]
+            """The result; nothing while Prometheus is not ready."""
+            url = f"http://127.0.0.1:{port}/api/v1/query?query={urllib.parse.quote(expression)}"
+            try:
+                with urllib.request.urlopen(url, timeout=10) as answer:
+                    return json.load(answer)["data"]["result"]
+            except urllib.error.HTTPError:
+                return []
         return ask
 
 
