@@ -12,6 +12,10 @@ namespace outrigger::http {
 
 class DownstreamConnection : public Deletable {
  public:
+  // The lame duck: Drain() will follow, but requests are still served. Says so where the protocol
+  // can do that without an answer. In HTTP/1 only an answer can: closing an idle connection here
+  // would lose the request that its client is just sending.
+  virtual void AnnounceDrain() {}
   // Takes no new requests and closes when those that run have ended, an idle one at once.
   virtual void Drain() = 0;
   // For the end of the grace period: what runs is ended with a word why.

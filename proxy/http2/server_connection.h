@@ -52,6 +52,7 @@ class ServerConnection final : public http::DownstreamConnection,
   void Start(std::string_view received);
 
   // http::DownstreamConnection
+  void AnnounceDrain() override { Drain(); }
   void Drain() override;
   void Shutdown() override;
   void CloseNow() override;

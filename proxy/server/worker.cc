@@ -373,7 +373,7 @@ void Worker::BeginDrain() {
     // The memory store dies with the process: nobody could ever ask for their answers (ID-12).
     executions_.CancelDetached();
     probers_.Stop();
-    ForEachConnection([](http::DownstreamConnection& connection) { connection.Drain(); });
+    ForEachConnection([](http::DownstreamConnection& connection) { connection.AnnounceDrain(); });
   });
 }
 
