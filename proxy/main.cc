@@ -1,14 +1,17 @@
-// The command line: serve, check, schema, drain, version.
+// The command line: serve, check, schema, drain, inject, version.
 
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
 #include <cstdio>
+#include <iostream>
+#include <iterator>
 #include <memory>
 #include <string>
 
 #include "proxy/config/config.h"
 #include "proxy/config/units.h"
+#include "proxy/inject/manifest.h"
 #include "proxy/server/drain_client.h"
 #include "proxy/server/process.h"
 #include "proxy/server/version.h"
@@ -72,6 +75,21 @@ int Drain(const outrigger::server::DrainRequest& request) {
   return kFailed;
 }
 
+int Inject(const outrigger::inject::Options& options) {
+  const std::string text(std::istreambuf_iterator<char>(std::cin), {});
+  const absl::StatusOr<outrigger::inject::Injected> injected =
+      outrigger::inject::InjectManifests(options, text);
+  if (!injected.ok()) {
+    fmt::print(stderr, "outrigger inject: {}\n", std::string(injected.status().message()));
+    return kFailed;
+  }
+  for (const std::string& remark : injected->remarks) {
+    fmt::print(stderr, "outrigger inject: {}\n", remark);
+  }
+  fmt::print("{}", injected->text);
+  return 0;
+}
+
 int Main(int argc, char** argv) {
   CLI::App app{"A lightweight L7 sidecar proxy for AI service containers.", "outrigger"};
   app.require_subcommand(1);
@@ -103,6 +121,13 @@ int Main(int argc, char** argv) {
   drain->add_option("--timeout", drain_timeout,
                     "Cut what still runs after this long, for example 20s");
 
+  outrigger::inject::Options inject_options;
+  CLI::App* inject = app.add_subcommand(
+      "inject", "Put the sidecar into the Kubernetes manifests on standard input");
+  inject->add_option("--image", inject_options.image, "The sidecar's image");
+  inject->add_option("--port-name", inject_options.port_name, "The port that it takes over")
+      ->capture_default_str();
+
   CLI::App* version = app.add_subcommand("version", "Print version and compiler");
 
   try {
@@ -126,6 +151,7 @@ int Main(int argc, char** argv) {
     }
     return Drain(drain_request);
   }
+  if (inject->parsed()) return Inject(inject_options);
   if (version->parsed()) {
     fmt::print("outrigger {} ({})\n", outrigger::server::kVersion,
                outrigger::server::CompilerName());

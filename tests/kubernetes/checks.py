@@ -118,7 +118,7 @@ class Checks:
         return "first, once, with the app's probes by number"
 
     def library(self):
-        """the same from the library"""
+        """three ways, one pod"""
         with tempfile.TemporaryDirectory() as folder:
             parent = pathlib.Path(folder) / "parent"
             run("cp", "-r", SOURCE / "tests/helm/parent", parent)
@@ -142,7 +142,17 @@ class Checks:
         require(sidecars[0] == sidecars[1], f"they differ: {sidecars}")
         volumes = [[v for v in spec["volumes"] if v["name"] == "outrigger-config"] for spec in (by_hand, by_policy)]
         require(volumes[0] == volumes[1], f"they differ: {volumes}")
-        return "equal to the last field"
+        # And by the program, from the same manifest that the policy saw.
+        program = SOURCE / "build/image/bin/outrigger"
+        text = run(program, "inject", "--image", image, input=json.dumps(plain_pod(namespace="default"))).stdout
+        by_program = json.loads(run("kubectl", "create", "--dry-run=server", "-o", "json", "-f", "-", input=text).stdout)
+        by_policy = self.dry_run(plain_pod())
+        for pod in (by_program, by_policy):
+            forget_token(pod["spec"])
+        require(by_program["spec"] == by_policy["spec"], f"they differ: {by_program['spec']} {by_policy['spec']}")
+        for key in ("labels", "annotations"):
+            require(by_program["metadata"][key] == by_policy["metadata"][key], f"{key} differ: {by_program['metadata'][key]}")
+        return "policy, library and `outrigger inject` give the same to the last field"
 
     # --- the sample service
 
@@ -151,6 +161,7 @@ class Checks:
         begin = time.monotonic()
         self.apply((SAMPLES / "llm.yaml").read_text())
         self.kubectl("rollout", "status", "deployment/llm", "-n", NAMESPACE, "--timeout=60s")
+        self.apply((SAMPLES / "hpa.yaml").read_text(), "--dry-run=server")
         ready = time.monotonic() - begin
         require(ready < 60, f"ready after {ready:.0f} s")
         self.address = self.cluster.service_address(NAMESPACE, "llm")
@@ -359,6 +370,13 @@ def plain_pod(namespace="injected"):
              "readinessProbe": {"httpGet": {"path": "/health", "port": "http"}},
              "startupProbe": {"tcpSocket": {"port": "http"}},
              "lifecycle": {"postStart": {"httpGet": {"path": "/health", "port": "http"}}}}]}}
+
+
+def forget_token(spec):
+    """The volume with the token of the service account has a name of its own in each pod."""
+    spec["volumes"] = [v for v in spec["volumes"] if not v["name"].startswith("kube-api-access")]
+    for container in spec["initContainers"] + spec["containers"]:
+        container["volumeMounts"] = [m for m in container["volumeMounts"] if not m["name"].startswith("kube-api-access")]
 
 
 def job(name, arguments, **spec):

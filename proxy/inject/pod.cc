@@ -1,0 +1,165 @@
+#include "proxy/inject/pod.h"
+
+#include <algorithm>
+#include <cstdint>
+#include <string_view>
+#include <utility>
+
+#include "fmt/format.h"
+
+namespace outrigger::inject {
+namespace {
+
+constexpr std::string_view kName = "outrigger";
+// What a drain leaves of the grace period.
+constexpr int64_t kReserveSeconds = 5;
+constexpr int64_t kDefaultGraceSeconds = 30;
+
+const Json& At(const Json& object, const std::string& key) {
+  static const Json kNull;
+  if (!object.is_object()) return kNull;
+  const auto found = object.find(key);
+  return found == object.end() ? kNull : *found;
+}
+
+std::string Text(const Json& value, std::string otherwise = "") {
+  return value.is_string() ? value.get<std::string>() : std::move(otherwise);
+}
+
+bool Has(const Json& containers, std::string_view name) {
+  return std::any_of(containers.begin(), containers.end(),
+                     [name](const Json& container) { return Text(At(container, "name")) == name; });
+}
+
+// The container's port of this name; null when it has none.
+const Json& PortNamed(const Json& container, const std::string& name) {
+  static const Json kNull;
+  for (const Json& port : At(container, "ports")) {
+    if (Text(At(port, "name")) == name) return port;
+  }
+  return kNull;
+}
+
+// Where the sidecar sends requests; empty when the pod does not say.
+std::string Upstream(const Json& annotations, const Json& spec, const std::string& port_name) {
+  const std::string stated = Text(At(annotations, "outrigger/upstream"));
+  if (!stated.empty()) {
+    const bool is_port = stated.find_first_not_of("0123456789") == std::string::npos;
+    return is_port ? "127.0.0.1:" + stated : stated;
+  }
+  for (const Json& container : At(spec, "containers")) {
+    const Json& port = At(PortNamed(container, port_name), "containerPort");
+    if (port.is_number_integer()) return fmt::format("127.0.0.1:{}", port.get<int64_t>());
+  }
+  return "";
+}
+
+// "@upstream" and the like, wherever they stand.
+void Fill(Json& value, const std::string& mark, const std::string& text) {
+  if (value.is_string() && value.get<std::string>() == mark) value = text;
+  if (!value.is_structured()) return;
+  for (Json& element : value) Fill(element, mark, text);
+}
+
+void SetResources(const Json& annotations, Json& sidecar) {
+  for (const auto& [kind, suffix] : {std::pair("requests", "request"), {"limits", "limit"}}) {
+    for (const std::string what : {"cpu", "memory"}) {
+      const Json& amount = At(annotations, fmt::format("outrigger/{}-{}", what, suffix));
+      if (amount.is_string()) sidecar["resources"][kind][what] = amount;
+    }
+  }
+}
+
+// The probes and hooks of a container go on asking it when the port's name has moved.
+void UseNumber(Json& place, const std::string& name, const Json& number) {
+  if (!place.is_object()) return;
+  for (const std::string action : {"httpGet", "tcpSocket"}) {
+    if (At(At(place, action), "port") == name) place[action]["port"] = number;
+  }
+}
+
+void MovePort(Json& container, const std::string& name) {
+  const Json port = PortNamed(container, name);
+  if (port.is_null()) return;
+  for (Json& each : container["ports"]) {
+    if (Text(At(each, "name")) == name) each.erase("name");
+  }
+  const Json& number = port["containerPort"];
+  for (const std::string probe : {"startupProbe", "livenessProbe", "readinessProbe"}) {
+    if (container.contains(probe)) UseNumber(container[probe], name, number);
+  }
+  if (!container.contains("lifecycle")) return;
+  for (const std::string hook : {"postStart", "preStop"}) {
+    Json& lifecycle = container["lifecycle"];
+    if (lifecycle.contains(hook)) UseNumber(lifecycle[hook], name, number);
+  }
+}
+
+void HoldBack(Json& container, int64_t grace) {
+  const int64_t wanted = Definition()["appPreStopSeconds"];
+  const int64_t seconds = grace > wanted + 2 ? wanted : grace / 2;
+  if (seconds <= 0 || !At(At(container, "lifecycle"), "preStop").is_null()) return;
+  container["lifecycle"]["preStop"] = {{"sleep", {{"seconds", seconds}}}};
+}
+
+Json Sidecar(const Options& options, const Json& annotations, const std::string& upstream,
+             const std::string& port_name, int64_t grace) {
+  Json sidecar = Definition()["sidecar"];
+  const int64_t drain = grace > kReserveSeconds + 1 ? grace - kReserveSeconds : 1;
+  Fill(sidecar, "@upstream", upstream);
+  Fill(sidecar, "@port", port_name);
+  Fill(sidecar, "@drain", fmt::format("{}s", drain));
+  if (!options.image.empty()) sidecar["image"] = options.image;
+  SetResources(annotations, sidecar);
+  return sidecar;
+}
+
+}  // namespace
+
+Outcome InjectPod(const Options& options, Json& metadata, Json& spec) {
+  const Json annotations = At(metadata, "annotations");
+  const std::string port_name = Text(At(annotations, "outrigger/port-name"), options.port_name);
+  if (Text(At(At(metadata, "labels"), "outrigger/inject")) == "disabled") {
+    return {false, "it has the label outrigger/inject=disabled"};
+  }
+  if (Has(At(spec, "initContainers"), kName) || Has(At(spec, "containers"), kName)) {
+    return {false, "it has the sidecar"};
+  }
+  if (At(spec, "hostNetwork") == true) return {false, "it is on the network of its host"};
+  const std::string upstream = Upstream(annotations, spec, port_name);
+  if (upstream.empty()) {
+    return {false, fmt::format("no container has a port named {}, and there is no annotation "
+                               "outrigger/upstream",
+                               port_name)};
+  }
+
+  const Json& stated_grace = At(spec, "terminationGracePeriodSeconds");
+  const int64_t grace =
+      stated_grace.is_number_integer() ? stated_grace.get<int64_t>() : kDefaultGraceSeconds;
+  for (const auto& [key, value] : Definition()["labels"].items()) metadata["labels"][key] = value;
+  if (!annotations.contains("prometheus.io/scrape")) {
+    for (const auto& [key, value] : Definition()["annotations"].items()) {
+      metadata["annotations"][key] = value;
+    }
+  }
+  Json& init = spec["initContainers"];
+  if (!init.is_array()) init = Json::array();
+  init.insert(init.begin(), Sidecar(options, annotations, upstream, port_name, grace));
+
+  Json volume = Definition()["volume"];
+  if (const Json& named = At(annotations, "outrigger/config"); named.is_string()) {
+    volume["configMap"]["name"] = named;
+    volume["configMap"]["optional"] = false;
+  }
+  Json& volumes = spec["volumes"];
+  if (!volumes.is_array()) volumes = Json::array();
+  volumes.push_back(std::move(volume));
+
+  for (Json& container : spec["containers"]) {
+    MovePort(container, port_name);
+    HoldBack(container, grace);
+  }
+  return {true, ""};
+}
+
+}  // namespace outrigger::inject

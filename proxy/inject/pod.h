@@ -1,0 +1,30 @@
+// Puts the sidecar into a pod, as the chart's admission policy does (helm/outrigger, policy.yaml);
+// tests/kubernetes holds the two against each other.
+//
+//   Outcome outcome = InjectPod(options, metadata, spec);   // of a Pod or of a pod's template
+//   if (outcome.is_injected) ...
+//
+// Pure: no files, no clock. Injecting a second time changes nothing.
+
+#pragma once
+
+#include <string>
+
+#include "proxy/inject/definition.h"
+
+namespace outrigger::inject {
+
+struct Options {
+  std::string image;  // empty: the definition's
+  std::string port_name = "http";
+};
+
+struct Outcome {
+  bool is_injected = false;
+  std::string reason;  // why not
+};
+
+// `metadata` and `spec` are objects; null stands for an empty one.
+Outcome InjectPod(const Options& options, Json& metadata, Json& spec);
+
+}  // namespace outrigger::inject

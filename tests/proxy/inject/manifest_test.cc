@@ -1,0 +1,156 @@
+#include "proxy/inject/manifest.h"
+
+#include <fstream>
+#include <iterator>
+#include <string>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "proxy/inject/yaml.h"
+
+namespace outrigger::inject {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+
+constexpr char kPod[] = R"(
+apiVersion: v1
+kind: Pod
+metadata: {name: p}
+spec:
+  terminationGracePeriodSeconds: 20
+  containers:
+  - name: helper
+    lifecycle: {preStop: {httpGet: {port: 80}}}
+  - name: app
+    ports: [{name: other, containerPort: 9000}, {name: http, containerPort: 8000}]
+    readinessProbe: {httpGet: {path: /health, port: http}}
+    startupProbe: {tcpSocket: {port: http}}
+    livenessProbe: {httpGet: {port: other}}
+    lifecycle: {postStart: {httpGet: {port: http}}}
+)";
+
+Injected Inject(const std::string& text, const Options& options = {}) {
+  const absl::StatusOr<Injected> injected = InjectManifests(options, text);
+  EXPECT_TRUE(injected.ok()) << injected.status().message();
+  return injected.ok() ? *injected : Injected{};
+}
+
+Json First(const Injected& injected) { return ReadYaml(injected.text)->front(); }
+
+TEST(Inject, PutsTheSidecarFirstAndMovesThePort) {
+  const Json pod = First(Inject(kPod, {.image = "registry.example/o:1"}));
+  const Json& sidecar = pod["spec"]["initContainers"][0];
+  EXPECT_EQ(sidecar["name"], "outrigger");
+  EXPECT_EQ(sidecar["image"], "registry.example/o:1");
+  EXPECT_EQ(sidecar["restartPolicy"], "Always");
+  EXPECT_EQ(sidecar["args"].back(), "127.0.0.1:8000");
+  EXPECT_EQ(sidecar["ports"][0]["name"], "http");
+  EXPECT_EQ(sidecar["lifecycle"]["preStop"]["exec"]["command"].back(), "15s");
+  const Json& app = pod["spec"]["containers"][1];
+  EXPECT_EQ(app["ports"].dump(),
+            R"([{"name":"other","containerPort":9000},{"containerPort":8000}])");
+  EXPECT_EQ(app["readinessProbe"]["httpGet"]["port"], 8000);
+  EXPECT_EQ(app["startupProbe"]["tcpSocket"]["port"], 8000);
+  EXPECT_EQ(app["livenessProbe"]["httpGet"]["port"], "other");
+  EXPECT_EQ(app["lifecycle"]["postStart"]["httpGet"]["port"], 8000);
+  EXPECT_EQ(app["lifecycle"]["preStop"]["sleep"]["seconds"], 6);
+  EXPECT_FALSE(pod["spec"]["containers"][0]["lifecycle"]["preStop"].contains("sleep"));
+  EXPECT_EQ(pod["metadata"]["labels"]["outrigger/sidecar"], "true");
+  EXPECT_EQ(pod["metadata"]["annotations"]["prometheus.io/port"], "15020");
+  EXPECT_EQ(pod["spec"]["volumes"][0]["configMap"]["optional"], true);
+}
+
+TEST(Inject, ChangesNothingTheSecondTime) {
+  const Injected once = Inject(kPod);
+  EXPECT_THAT(once.remarks, IsEmpty());
+  const Injected twice = Inject(once.text);
+  EXPECT_EQ(twice.text, once.text);
+  EXPECT_THAT(twice.remarks, ElementsAre(HasSubstr("Pod p: not injected: it has the sidecar")));
+}
+
+TEST(Inject, ReachesThePodsOfControllers) {
+  for (const std::string kind : {"Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Job"}) {
+    const Json object = First(Inject("kind: " + kind + R"(
+spec: {template: {spec: {containers: [{name: a, ports: [{name: http, containerPort: 1}]}]}}})"));
+    EXPECT_EQ(object["spec"]["template"]["spec"]["initContainers"].size(), 1) << kind;
+  }
+  const Json cron = First(Inject(R"(kind: CronJob
+spec: {jobTemplate: {spec: {template: {metadata: {annotations: {outrigger/upstream: "llm:80"}},
+  spec: {containers: [{name: a}]}}}}})"));
+  const Json& spec = cron["spec"]["jobTemplate"]["spec"]["template"]["spec"];
+  EXPECT_EQ(spec["initContainers"][0]["args"].back(), "llm:80");
+  const Json list =
+      First(Inject(std::string("kind: List\nitems: [{kind: Pod, spec: {containers: "
+                               "[{name: a, ports: [{name: http, containerPort: 1}]}]}}]")));
+  EXPECT_EQ(list["items"][0]["spec"]["initContainers"].size(), 1);
+}
+
+TEST(Inject, DoesAsThePodsAnnotationsSay) {
+  const Json pod = First(Inject(R"(
+kind: Pod
+metadata:
+  annotations: {outrigger/upstream: "9000", outrigger/port-name: web, outrigger/config: mine,
+                outrigger/cpu-limit: "2", outrigger/memory-request: 20Mi, prometheus.io/scrape: "false"}
+spec:
+  terminationGracePeriodSeconds: 4
+  containers: [{name: a, ports: [{name: web, containerPort: 9000}]}]
+)"));
+  const Json& sidecar = pod["spec"]["initContainers"][0];
+  EXPECT_EQ(sidecar["args"].back(), "127.0.0.1:9000");
+  EXPECT_EQ(sidecar["ports"][0]["name"], "web");
+  EXPECT_EQ(sidecar["resources"]["limits"].dump(), R"({"memory":"64Mi","cpu":"2"})");
+  EXPECT_EQ(sidecar["resources"]["requests"]["memory"], "20Mi");
+  EXPECT_EQ(sidecar["lifecycle"]["preStop"]["exec"]["command"].back(), "1s");
+  EXPECT_EQ(pod["spec"]["volumes"][0]["configMap"].dump(), R"({"name":"mine","optional":false})");
+  EXPECT_EQ(pod["spec"]["containers"][0]["lifecycle"]["preStop"]["sleep"]["seconds"], 2);
+  EXPECT_FALSE(pod["metadata"]["annotations"].contains("prometheus.io/port"));
+}
+
+TEST(Inject, SaysWhyNot) {
+  const auto reason = [](const std::string& text) {
+    const Injected injected = Inject(text);
+    EXPECT_EQ(First(injected), ReadYaml(text)->front());
+    return injected.remarks;
+  };
+  EXPECT_THAT(reason("{kind: Pod, metadata: {name: a}, spec: {containers: [{name: a}]}}"),
+              ElementsAre(HasSubstr("Pod a: not injected: no container has a port named http")));
+  EXPECT_THAT(reason("{kind: Pod, metadata: {labels: {outrigger/inject: disabled}}, spec: {}}"),
+              ElementsAre(HasSubstr("outrigger/inject=disabled")));
+  EXPECT_THAT(reason("{kind: Pod, metadata: {}, spec: {hostNetwork: true, containers: []}}"),
+              ElementsAre(HasSubstr("network of its host")));
+}
+
+TEST(Inject, NamesServicesThatGoPastTheSidecar) {
+  const Injected injected = Inject(R"(
+kind: Service
+metadata: {name: s}
+spec: {ports: [{port: 80, targetPort: http}, {port: 81, targetPort: 8000}, {port: 82}]}
+)");
+  EXPECT_THAT(injected.remarks,
+              ElementsAre(HasSubstr("Service s: the targetPort of port 81"), HasSubstr("port 82")));
+}
+
+TEST(Inject, PassesEverythingElse) {
+  for (const std::string text :
+       {"{kind: ConfigMap, data: {a: \"1\"}}", "[1, 2]", "text", "{kind: 3}", "{kind: Pod}",
+        "{kind: Deployment, spec: {}}", "{kind: Pod, metadata: null, spec: 3}",
+        "{kind: Pod, metadata: [a], spec: {containers: [{ports: [{name: http, containerPort: "
+        "1}]}]}}",
+        "{kind: Pod, spec: {containers: [1, {ports: [{name: http, containerPort: 1}]}]}}"}) {
+    EXPECT_EQ(First(Inject(text)), ReadYaml(text)->front()) << text;
+  }
+  EXPECT_FALSE(InjectManifests({}, "{").ok());
+}
+
+TEST(Inject, TakesTheSampleOfTheRepository) {
+  std::ifstream file(std::string(OUTRIGGER_SOURCE_DIR) + "/k8s/samples/llm.yaml");
+  const Injected injected = Inject(std::string(std::istreambuf_iterator<char>(file), {}));
+  EXPECT_THAT(injected.remarks, IsEmpty());
+  EXPECT_THAT(injected.text, HasSubstr("- \"127.0.0.1:8000\""));
+}
+
+}  // namespace
+}  // namespace outrigger::inject
