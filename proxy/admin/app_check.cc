@@ -127,7 +127,7 @@ absl::Status AppChecker::Connect() {
 }
 
 void AppChecker::OnConnected() {
-  if (config_.path.empty()) {
+  if (config_.path.empty() && !config_.grpc_service.has_value()) {
     Finish(CheckOutcome::kSuccess, "");
     connection_ = nullptr;
     return;
@@ -142,7 +142,8 @@ void AppChecker::OnConnected() {
       loop_.base(), fd, std::move(session),
       CheckQuestion{.path = config_.path,
                     .authority = is_unix ? "localhost" : config_.endpoint,
-                    .is_http2 = config_.is_http2},
+                    .is_http2 = config_.is_http2,
+                    .grpc_service = config_.grpc_service},
       [this] { return tls_note_.error; },
       [this](CheckResult result) { Finish(result.outcome, std::move(result.detail)); });
 }

@@ -4,7 +4,8 @@
 //   health);
 //
 // With a path: GET over HTTP/1.1 or HTTP/2, with TLS where the service has it, and a status from
-// 200 to 399 is success. Without: a connect is. Each check has one deadline for everything, the
+// 200 to 399 is success. With a service of gRPC: grpc.health.v1.Health says SERVING. Without both a
+// connect is. Each check has one deadline for everything, the
 // name's resolution included. Until the first success it asks twice a second, so that readiness
 // does not lag behind a service that has just come up.
 //
@@ -18,6 +19,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "absl/status/statusor.h"
@@ -36,6 +38,7 @@ struct AppCheckConfig {
   std::string endpoint;  // host:port, [v6]:port or unix:/path
   std::string path;      // empty: a connect is enough
   bool is_http2 = false;
+  std::optional<std::string> grpc_service;  // instead of a path; see CheckQuestion
   const tls::ClientContext* tls = nullptr;  // null: plain; used with a path only
   std::string tls_host;                     // of the endpoint, for `tls`
   absl::Duration interval = absl::Seconds(5);

@@ -1,5 +1,5 @@
-// One request of a check to the service and the status of its answer, over HTTP/1.1 or HTTP/2, with
-// or without TLS.
+// One request of a check to the service and the status of its answer, over HTTP/1.1, HTTP/2 or
+// gRPC, with or without TLS.
 //
 //   CheckExchange exchange(base, fd, nullptr, {.path = "/health", .authority = "app:80"}, {},
 //                          [](CheckResult result) { ... });
@@ -17,6 +17,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "proxy/admin/app_health.h"
@@ -31,6 +32,9 @@ struct CheckQuestion {
   std::string path;
   std::string authority;
   bool is_http2 = false;
+  // Asks grpc.health.v1.Health for this service instead; empty: for the server as a whole.
+  // REQUIRES: is_http2.
+  std::optional<std::string> grpc_service;
 };
 
 class CheckExchange {

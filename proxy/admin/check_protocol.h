@@ -1,4 +1,4 @@
-// What a check says and hears in HTTP/1.1 or HTTP/2, without IO.
+// What a check says and hears in HTTP/1.1, HTTP/2 or gRPC, without IO.
 //
 //   std::unique_ptr<CheckProtocol> protocol = NewCheckProtocol(question);
 //   send(protocol->TakeOutput());
@@ -27,6 +27,9 @@ class CheckProtocol {
   // exchange ends in good order.
   virtual std::optional<CheckResult> Receive(std::string_view bytes) = 0;
 };
+
+// Of an HTTP answer.
+CheckResult JudgeStatus(int status);
 
 std::unique_ptr<CheckProtocol> NewCheckProtocol(const CheckQuestion& question, bool is_secure);
 

@@ -95,9 +95,21 @@ class Checker {
       const HealthSettings& health = config_.upstreams[i].health;
       NotLonger(fmt::format("upstreams[{}].health", i), "timeout", health.timeout, "interval",
                 health.interval);
+      CheckGrpcHealth(config_.upstreams[i], fmt::format("upstreams[{}]", i));
       if (config_.upstreams[i].tls.has_value()) {
         CheckUpstreamTls(config_.upstreams[i], fmt::format("upstreams[{}]", i));
       }
+    }
+  }
+
+  void CheckGrpcHealth(const UpstreamConfig& upstream, const std::string& path) {
+    if (!upstream.health.grpc.has_value()) return;
+    if (upstream.health.path.has_value() && AreRead(path + ".health.path", path + ".health.grpc")) {
+      Report(path + ".health.grpc", "is not possible together with path");
+    }
+    if (upstream.protocol == UpstreamProtocol::kHttp1 &&
+        !read_errors_.HasErrorAt(path + ".protocol")) {
+      Report(path + ".health.grpc", "needs protocol: http2");
     }
   }
 

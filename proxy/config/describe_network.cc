@@ -55,6 +55,8 @@ Type<HealthSettings> DescribeHealth() {
   return Section<S>("health")
       .Key("path", &S::path, Or("none", PathType()),
            "GET this path, over TLS and HTTP/2 where the upstream has them; `none` only connects")
+      .Key("grpc", &S::grpc, Or("none", NameType()),
+           "Ask grpc.health.v1.Health for this service instead; `server` is the server as a whole")
       .Key("interval", &S::interval, DurationType({.min = absl::Milliseconds(10)}),
            "Time between checks")
       .Key("timeout", &S::timeout, DurationType(), "How long a check may take")

@@ -22,7 +22,13 @@ struct KeepaliveSettings {
 };
 
 struct HealthSettings {
-  std::optional<std::string> path;  // not set: the check is a TCP connect
+  // The service name by which gRPC's health protocol means the server as a whole is empty, which
+  // no value here can be.
+  static constexpr std::string_view kWholeServer = "server";
+
+  // Neither set: the check is a TCP connect.
+  std::optional<std::string> path;
+  std::optional<std::string> grpc;  // a service, or kWholeServer
   absl::Duration interval = absl::Seconds(5);
   absl::Duration timeout = absl::Seconds(2);
   int64_t unhealthy_after = 3;

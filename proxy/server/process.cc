@@ -252,6 +252,10 @@ void Process::StartAppChecks() {
                        : fmt::format("{}/{}", upstream.name, endpoint.ToString());
       check.endpoint = endpoint.ToString();
       check.path = upstream.health.path.value_or("");
+      if (upstream.health.grpc.has_value()) {
+        const bool is_whole = *upstream.health.grpc == config::HealthSettings::kWholeServer;
+        check.grpc_service = is_whole ? "" : *upstream.health.grpc;
+      }
       check.is_http2 = upstream.protocol == config::UpstreamProtocol::kHttp2;
       check.tls = tls_->Upstream(upstream.name);
       check.tls_host = endpoint.host;

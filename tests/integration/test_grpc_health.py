@@ -84,6 +84,22 @@ class GrpcProbes(harness.TestCase):
         self.assertEqual(self.check("liveness"), SERVING)
         told.cancel()
 
+    def test_services_are_checked_by_the_same_protocol(self):
+        """One proxy's probes are the service that another one checks."""
+        upstream = self.upstream(answering(response(b"x")))
+        checked = self.start(upstream, drain={"lame_duck": "3s", "timeout": "4s"})
+        port = checked.wait_events("grpc_health")[0]["port"]
+        healthy, unknown = (self.outrigger(f"127.0.0.1:{port}", upstream_options={
+            "protocol": "http2",
+            "health": {"grpc": service, "interval": "100ms", "timeout": "100ms", "unhealthy_after": 1}})
+            for service in ("readiness", "reddiness"))
+        eventually(lambda: healthy.admin("GET", "/readyz")[0] == 200, "the service counts as up")
+        eventually(lambda: "grpc-status 5" in unknown.admin("GET", "/readyz?verbose")[1],
+                   "the status of an unknown service is told")
+        checked.signal(signal.SIGTERM)
+        eventually(lambda: "health status 2" in healthy.admin("GET", "/readyz?verbose")[1],
+                   "the drain of the service is noticed")
+
     def test_the_module_is_absent_unless_it_is_configured(self):
         upstream = self.upstream(answering(response(b"x")))
         self.assertFalse(is_loaded(self.outrigger(upstream)))

@@ -7,6 +7,7 @@
 
 #include <cstdlib>
 
+#include "proxy/admin/http2_check.h"
 #include "tests/proxy/admin/sockets.h"
 
 namespace outrigger::admin {
@@ -121,6 +122,69 @@ TEST(AppChecker, JudgesAnswersOfHttp2ByTheTable) {
         << health->Problem();
     EXPECT_THAT(health->Problem(), HasSubstr(c.problem));
   }
+}
+
+TEST(AppChecker, JudgesAnswersOfGrpcByTheTable) {
+  const std::string settings = Frame(4, 0, 0, "");
+  const auto status = [](std::string_view code) {  // trailers, or trailers-only behind a :status
+    return std::string("\x00\x0bgrpc-status", 13) + static_cast<char>(code.size()) +
+           std::string(code);
+  };
+  const std::string head = Frame(1, 4, 1, "\x88");
+  const auto answer = [&](std::string_view message, std::string_view code) {
+    return settings + head + Frame(0, 0, 1, message) + Frame(1, 5, 1, status(code));
+  };
+  const std::string serving("\0\0\0\0\x02\x08\x01", 7);
+  const std::string not_serving("\0\0\0\0\x02\x08\x02", 7);
+  const std::string unknown("\0\0\0\0\0", 5);
+  const struct {
+    std::string answer;
+    CheckOutcome expected;
+    std::string problem;
+  } kCases[] = {
+      {answer(serving, "0"), CheckOutcome::kSuccess, ""},
+      {answer(not_serving, "0"), CheckOutcome::kBadStatus, "health status 2, not SERVING"},
+      {answer(unknown, "0"), CheckOutcome::kBadStatus, "health status 0, not SERVING"},
+      {answer(serving, "5"), CheckOutcome::kBadStatus, "grpc-status 5"},
+      {settings + Frame(1, 5, 1, "\x88" + status("12")), CheckOutcome::kBadStatus,
+       "grpc-status 12"},
+      {settings + Frame(1, 5, 1, "\x8d"), CheckOutcome::kBadStatus, "status 404"},
+      {settings + head + Frame(0, 1, 1, serving), CheckOutcome::kError, "not gRPC"},
+      {answer("SERVING", "0"), CheckOutcome::kError, "not a health status"},
+      {settings + head + Frame(0, 0, 1, serving), CheckOutcome::kError, "closed without an answer"},
+  };
+  for (const auto& c : kCases) {
+    ScriptedServer server(Act::kAnswer, c.answer);
+    const auto health = NewHealth();
+    EXPECT_EQ(CheckOnce({.name = "app",
+                         .endpoint = server.endpoint(),
+                         .is_http2 = true,
+                         .grpc_service = "a.Service"},
+                        health),
+              c.expected)
+        << health->Problem();
+    EXPECT_THAT(health->Problem(), HasSubstr(c.problem));
+  }
+}
+
+TEST(GrpcHealth, ReadsAndWritesItsMessages) {
+  EXPECT_EQ(GrpcHealthRequest(""), std::string(5, '\0'));
+  EXPECT_EQ(GrpcHealthRequest("ab"), std::string("\0\0\0\0\x04\x0a\x02"
+                                                 "ab",
+                                                 9));
+  const auto read = [](std::string_view body) {
+    std::string message(4, '\0');
+    message += static_cast<char>(body.size());
+    return GrpcHealthStatus(message.append(body));
+  };
+  EXPECT_EQ(read(""), 0u);
+  EXPECT_EQ(read("\x08\x01"), 1u);
+  EXPECT_EQ(read("\x10\x07\x08\x03"), 3u);  // a field of a later version
+  EXPECT_EQ(read("\x08\x81\x01"), 129u);
+  EXPECT_EQ(read("\x08"), std::nullopt);       // cut
+  EXPECT_EQ(read("\x0a\x01x"), std::nullopt);  // a text
+  EXPECT_EQ(GrpcHealthStatus("\x01\x02"), std::nullopt);
+  EXPECT_EQ(GrpcHealthStatus(std::string(4, '\0') + "\x02\x08"), std::nullopt);
 }
 
 TEST(AppChecker, SendsAProperRequest) {

@@ -219,6 +219,10 @@ TEST(ConfigErrors, NamePathsThatWouldNeverMatch) {
 
 TEST(ConfigErrors, NameKeysThatContradictEachOther) {
   ExpectErrors({
+      {"upstreams: [{health: {grpc: server}}]",
+       "f:1:29: upstreams[0].health.grpc: needs protocol: http2"},
+      {"upstreams: [{protocol: http2, health: {path: /h, grpc: a.B}}]",
+       "f:1:56: upstreams[0].health.grpc: is not possible together with path"},
       {"admin: {drain: {lame_duck: 30s}}",
        "f:1:28: admin.drain.lame_duck: lame_duck (30s) must not be longer than timeout (25s)"},
       {"filters: [{timeout: {overall: 10s, per_try: 11s}}]",
