@@ -85,7 +85,8 @@ struct Handlers final : http::StreamHandlerFactory {
   std::unique_ptr<http::StreamHandler> NewHandler() override {
     return std::make_unique<Echo>(requests);
   }
-  Rejection Reject(http::Reason reason, std::string_view, Arena&, http::HeaderList&) override {
+  Rejection Reject(http::Reason reason, std::string_view, bool, Arena&,
+                   http::HeaderList&) override {
     ++rejections;
     return {.status = reason == http::Reason::kRequestTimeout ? 408 : 400, .body = "refused"};
   }
