@@ -60,7 +60,9 @@ void InjectObject(const Options& options, Json& object, std::vector<std::string>
   Json changed = *pod;
   Outcome outcome;
   try {
-    outcome = InjectPod(options, changed["metadata"], changed["spec"]);
+    // A map keeps its entries in order in one block: a new one moves the others.
+    if (!changed.contains("metadata")) changed["metadata"] = Json::object();
+    outcome = InjectPod(options, changed.at("metadata"), changed.at("spec"));
   } catch (const Json::exception& error) {  // a list where a map should be, and the like
     outcome.reason = error.what();
   }
