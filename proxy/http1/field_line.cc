@@ -51,10 +51,7 @@ inline const char* FindLineEnd(const char* at, const char* limit, const char*& c
                                               http::HeaderField& field) {
   field.name = line.substr(0, colon);
   field.id = http::ClassifyHeader(field.name);
-  // Names that are known in full are tokens.
-  const bool is_known =
-      field.id != http::HeaderId::kOther && field.id != http::HeaderId::kXOutrigger;
-  if (!is_known && !IsToken(field.name)) return false;
+  if (!HasTokenName(field)) return false;
   const char* begin = line.data() + colon + 1;
   const char* const end = line.data() + line.size();
   if (begin != end && *begin == ' ') ++begin;

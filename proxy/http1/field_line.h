@@ -6,8 +6,16 @@
 #include <string_view>
 
 #include "proxy/http/headers.h"
+#include "proxy/http1/chars.h"
 
 namespace outrigger::http1 {
+
+// Whether the field's name is a token; names that are known in full are not looked at.
+inline bool HasTokenName(const http::HeaderField& field) {
+  const bool is_known =
+      field.id != http::HeaderId::kOther && field.id != http::HeaderId::kXOutrigger;
+  return is_known || IsToken(field.name);
+}
 
 // `line` without its CRLF. Appends the field, whose views point into `line`, and returns an empty
 // text; else returns what is wrong, a static text, and appends nothing.

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "proxy/http1/chars.h"
+#include "proxy/http1/field_line.h"
 
 namespace outrigger::http1 {
 namespace {
@@ -72,7 +73,7 @@ class Writer {
   }
 
   void Field(const HeaderField& field) {
-    if (!HasSafeName(field)) result_ = WriteResult::kUnsafe;
+    if (!HasTokenName(field)) result_ = WriteResult::kUnsafe;
     if (!HasRoom(field.name.size() + field.value.size() + 4)) return;
     char* at = at_;
     CopyShort(at, field.name.data(), field.name.size());
@@ -97,7 +98,7 @@ class Writer {
       }
       const char* const begin = field->name.data();
       for (;;) {
-        if (!HasSafeName(*field)) result_ = WriteResult::kUnsafe;
+        if (!HasTokenName(*field)) result_ = WriteResult::kUnsafe;
         ++lines_;
         const HeaderField* const next = field + 1;
         if (next == end || !FollowsDirectly(*field, *next) || !HasNormalForm(*next) ||
@@ -128,11 +129,6 @@ class Writer {
   }
 
  private:
-  // Names that are known in full are tokens.
-  static bool HasSafeName(const HeaderField& field) {
-    return (field.id != HeaderId::kOther && field.id != HeaderId::kXOutrigger) ||
-           IsToken(field.name);
-  }
   // "Name: value" is what stands in memory.
   static bool HasNormalForm(const HeaderField& field) {
     const char* const name_end = field.name.data() + field.name.size();

@@ -3,6 +3,7 @@
 #include <charconv>
 
 #include "proxy/http1/chars.h"
+#include "proxy/http1/field_line.h"
 #include "proxy/http1/framing.h"
 
 namespace outrigger::http2 {
@@ -20,9 +21,7 @@ constexpr HeaderIdSet kNeverForwarded(HeaderId::kConnection, HeaderId::kKeepAliv
                                       HeaderId::kContentLength);
 
 bool IsSafe(const HeaderField& field) {
-  // Names that are known in full are tokens.
-  const bool is_known = field.id != HeaderId::kOther && field.id != HeaderId::kXOutrigger;
-  return (is_known || http1::IsToken(field.name)) && http1::IsFieldValue(field.value) &&
+  return http1::HasTokenName(field) && http1::IsFieldValue(field.value) &&
          http::TrimOws(field.value).size() == field.value.size();
 }
 
