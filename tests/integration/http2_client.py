@@ -21,9 +21,9 @@ import h2.exceptions
 import h2.settings
 
 import harness
+from http1_cutter import HOP_BY_HOP, Cutter
 
 GOAWAY = 7
-HOP_BY_HOP = {"connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade"}
 
 
 class Stream:
@@ -39,30 +39,8 @@ class Stream:
         self.is_sent = False
 
 
-class RequestTranslator:
-    """Cuts a stream of HTTP/1.1 requests into heads, data and ends."""
-
-    def __init__(self):
-        self.buffer = b""
-        self.state = "head"
-        self.left = 0
-
-    def feed(self, data):
-        """Yields ("head", target line, fields), ("data", bytes), ("end", trailers)."""
-        self.buffer += data
-        while True:
-            event = getattr(self, "_" + self.state)()
-            if event is None:
-                return
-            if event:
-                yield event
-
-    def _take(self, mark):
-        head, found, rest = self.buffer.partition(mark)
-        if not found:
-            return None
-        self.buffer = rest
-        return head
+class RequestTranslator(Cutter):
+    """Cuts a stream of requests; heads are ("head", target line, fields)."""
 
     def _head(self):
         head = self._take(b"\r\n\r\n")
@@ -82,42 +60,8 @@ class RequestTranslator:
         if self.left == 0:
             self.state = "head"
             return "end", []
-        data, self.buffer = self.buffer[:self.left], self.buffer[self.left:]
-        self.left -= len(data)
-        return ("data", data) if data else None
-
-    def _chunk_size(self):
-        line = self._take(b"\r\n")
-        if line is None:
-            return None
-        self.left = int(line, 16)
-        self.state = "chunk" if self.left else "trailers"
-        return ()
-
-    def _chunk(self):
-        data, self.buffer = self.buffer[:self.left], self.buffer[self.left:]
-        self.left -= len(data)
-        if self.left == 0:
-            self.state = "chunk_end"
-        return ("data", data) if data else None
-
-    def _chunk_end(self):
-        if len(self.buffer) < 2:
-            return None
-        self.buffer = self.buffer[2:]
-        self.state = "chunk_size"
-        return ()
-
-    def _trailers(self):
-        if self.buffer.startswith(b"\r\n"):
-            self.buffer = self.buffer[2:]
-            self.state = "head"
-            return "end", []
-        text = self._take(b"\r\n\r\n")
-        if text is None:
-            return None
-        self.state = "head"
-        return "end", [harness.parse_field(line) for line in text.split(b"\r\n")]
+        data = self._take_left()
+        return ("data", data, False) if data else None
 
 
 class Http2Client(harness.RawClient):

@@ -19,32 +19,17 @@ import h2.exceptions
 import h2.settings
 
 import harness
+from http1_cutter import HOP_BY_HOP, Cutter
 
-HOP_BY_HOP = {"connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade"}
 
+class ResponseTranslator(Cutter):
+    """Cuts one answer; heads are ("head", status, fields, is_last)."""
 
-class ResponseTranslator:
-    """Cuts the bytes of one HTTP/1.1 answer into heads, data and the end."""
+    AFTER = "over"
 
     def __init__(self, method):
-        self.buffer = b""
+        super().__init__()
         self.method = method
-        self.state = "head"
-        self.left = 0
-
-    def feed(self, data):
-        """Yields ("head", status, fields, is_last), ("data", bytes, is_last), ("end", trailers)."""
-        self.buffer += data
-        while (event := getattr(self, "_" + self.state)()) is not None:
-            if event:
-                yield event
-
-    def _take(self, mark):
-        head, found, rest = self.buffer.partition(mark)
-        if not found:
-            return None
-        self.buffer = rest
-        return head
 
     def _head(self):
         head = self._take(b"\r\n\r\n")
@@ -68,8 +53,7 @@ class ResponseTranslator:
         return "head", status, fields, self.state == "over"
 
     def _body(self):
-        data, self.buffer = self.buffer[:self.left], self.buffer[self.left:]
-        self.left -= len(data)
+        data = self._take_left()
         if self.left == 0:
             self.state = "over"
         return ("data", data, self.left == 0) if data else None
@@ -77,39 +61,6 @@ class ResponseTranslator:
     def _until_close(self):
         data, self.buffer = self.buffer, b""
         return ("data", data, False) if data else None
-
-    def _chunk_size(self):
-        line = self._take(b"\r\n")
-        if line is None:
-            return None
-        self.left = int(line, 16)
-        self.state = "chunk" if self.left else "trailers"
-        return ()
-
-    def _chunk(self):
-        data, self.buffer = self.buffer[:self.left], self.buffer[self.left:]
-        self.left -= len(data)
-        if self.left == 0:
-            self.state = "chunk_end"
-        return ("data", data, False) if data else None
-
-    def _chunk_end(self):
-        if len(self.buffer) < 2:
-            return None
-        self.buffer = self.buffer[2:]
-        self.state = "chunk_size"
-        return ()
-
-    def _trailers(self):
-        if self.buffer.startswith(b"\r\n"):
-            self.buffer = self.buffer[2:]
-            self.state = "over"
-            return "end", []
-        text = self._take(b"\r\n\r\n")
-        if text is None:
-            return None
-        self.state = "over"
-        return "end", [harness.parse_field(line) for line in text.split(b"\r\n")]
 
     def _over(self):
         return None
