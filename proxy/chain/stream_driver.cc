@@ -1,15 +1,15 @@
 #include "proxy/chain/stream_driver.h"
 
-#include <algorithm>
 #include <utility>
 
 #include "filters/common/local_reply.h"
 #include "filters/common/outcome.h"
 #include "filters/timeout/deadline_headers.h"
-#include "proxy/chain/access_log.h"
+#include "proxy/chain/admission.h"
+#include "proxy/chain/conclusion.h"
+#include "proxy/chain/failure_reply.h"
 #include "proxy/chain/http_date.h"
 #include "proxy/grpc/status.h"
-#include "proxy/grpc/timeout.h"
 #include "proxy/http/path.h"
 #include "proxy/tunnel/upgrade.h"
 
@@ -24,10 +24,6 @@ using http::StreamOutcome;
 
 namespace {
 
-// What explains the header that a route may require (ID-1).
-constexpr std::string_view kIdempotencyKeyDocument =
-    "https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header/";
-
 Effects ToEffects(config::Effects effects) {
   switch (effects) {
     case config::Effects::kNone:
@@ -38,35 +34,6 @@ Effects ToEffects(config::Effects effects) {
       break;
   }
   return Effects::kUnsafe;
-}
-
-// A deadline that cannot be read must not be taken for none.
-bool HasBadTimeout(const http::HeaderList& headers) {
-  if (!headers.Has(HeaderId::kGrpcTimeout)) return false;
-  return std::any_of(headers.begin(), headers.end(), [](const HeaderField& field) {
-    return field.id == HeaderId::kGrpcTimeout && !grpc::ParseTimeout(field.value).has_value();
-  });
-}
-
-metrics::TunnelEnd ToMetric(tunnel::Tunnel::End end) {
-  switch (end) {
-    case tunnel::Tunnel::End::kComplete:
-      return metrics::TunnelEnd::kComplete;
-    case tunnel::Tunnel::End::kServiceGone:
-      return metrics::TunnelEnd::kServiceGone;
-    case tunnel::Tunnel::End::kClientGone:
-      return metrics::TunnelEnd::kClientGone;
-    case tunnel::Tunnel::End::kIdle:
-      break;
-  }
-  return metrics::TunnelEnd::kIdle;
-}
-
-bool HasViaOf(const http::HeaderList& headers, std::string_view name) {
-  for (const HeaderField& field : headers) {
-    if (field.id == HeaderId::kVia && field.value.find(name) != std::string_view::npos) return true;
-  }
-  return false;
 }
 
 }  // namespace
@@ -91,7 +58,6 @@ StreamDriver::StreamDriver(DriverContext& context)
 StreamDriver::~StreamDriver() {
   // Before anything that its frames point to.
   task_.Reset();
-  if (tunnel_ != nullptr) context_.metrics.Add(context_.standard_metrics.open_tunnels, -1);
   if (stream_ == nullptr) return;
   CountActive(-1);
 }
@@ -126,9 +92,9 @@ void StreamDriver::Start(http::ServerStream& stream) {
                     snapshot_->config->listeners[context_.listener].trusted_hops);
   request_.path = normal.path;
   request_.query = normal.query;
-  SetForwardedCert();
+  SetForwardedCert(request_, snapshot_->config->listeners[context_.listener].forwarded_client_cert);
   route_ = snapshot_->Find(request_, context_.listener);
-  const Failure refusal = Admit();
+  const Failure refusal = Admit(context_, request_, route_);
   if (refusal.reason != Reason::kNone) {
     SendFailure(refusal);
     return;
@@ -145,36 +111,6 @@ void StreamDriver::Start(http::ServerStream& stream) {
   }
   task_ = Run();
   task_.Start();
-}
-
-// A service may take it for the proof of who is calling, so that only whom the configuration trusts
-// may say it (SE-3).
-void StreamDriver::SetForwardedCert() {
-  const config::ForwardedCert mode =
-      snapshot_->config->listeners[context_.listener].forwarded_client_cert;
-  if (mode == config::ForwardedCert::kForward) return;
-  std::string_view value = request_.peer_certificate;
-  if (mode == config::ForwardedCert::kSanitize) value = {};
-  const http::HeaderField* received = request_.headers.Find(HeaderId::kXForwardedClientCert);
-  if (mode == config::ForwardedCert::kAppend && received != nullptr) {
-    if (value.empty()) return;
-    value = arena_.Concat(received->value, ",", value);
-  }
-  request_.headers.Remove(HeaderId::kXForwardedClientCert);
-  if (value.empty()) return;
-  request_.upstream_headers.Add(
-      {"x-forwarded-client-cert", value, HeaderId::kXForwardedClientCert});
-}
-
-Failure StreamDriver::Admit() {
-  if (context_.refuses_requests) return {.reason = Reason::kDraining};
-  if (context_.budget.refuses_requests()) return {.reason = Reason::kOverloadMemory};
-  if (route_ == nullptr) return {.reason = Reason::kNoRoute};
-  if (HasViaOf(request_.headers, context_.via_name)) return {.reason = Reason::kLoopDetected};
-  if (request_.is_grpc && HasBadTimeout(request_.headers)) {
-    return {.reason = Reason::kBadRequest, .detail = "malformed grpc-timeout"};
-  }
-  return {};
 }
 
 void StreamDriver::ArmDeadline() {
@@ -242,7 +178,7 @@ Task<void> StreamDriver::Run() {
   if (response_->tunnel != nullptr) {
     StartTunnel();
     const tunnel::Tunnel::End end = co_await tunnel_->Run();
-    EndTunnel(ToMetric(end));
+    EndTunnel(ObservedTunnel::ToMetric(end));
     co_return;
   }
   SendHead();
@@ -322,101 +258,32 @@ void StreamDriver::StartTunnel() {
   // The connection does not keep its buffer for as long as a tunnel may last.
   request_.Detach(arena_);
   std::unique_ptr<http::Body> from_client = stream_->StartTunnel(PrepareHead());
-  tunnel::Tunnel::Observer& observer = *this;
-  tunnel_ = std::make_unique<tunnel::Tunnel>(
-      context_.loop,
+  tunnel_ = std::make_unique<ObservedTunnel>(
+      context_, *route_, request_.record,
       tunnel::Tunnel::Sides{.client = *stream_,
                             .from_client = std::move(from_client),
                             .service = *response_->tunnel,
                             .from_service = *response_->body,
-                            .is_websocket = request_.upgrade == tunnel::kWebSocket},
-      *route_->tunnel_idle_timeouts, observer);
-  tunnel_started_ = context_.loop.PreciseNow();
-  request_.record.request_bytes = 0;
-  context_.metrics.Add(context_.standard_metrics.open_tunnels, 1);
-}
-
-void StreamDriver::OnTunnelBytes(bool is_to_service, size_t bytes) {
-  (is_to_service ? request_.record.request_bytes : request_.record.response_bytes) += bytes;
-  context_.metrics.Increment(
-      route_->metrics->tunnel_bytes.At(is_to_service ? metrics::TunnelDirection::kToService
-                                                     : metrics::TunnelDirection::kToClient),
-      bytes);
+                            .is_websocket = request_.upgrade == tunnel::kWebSocket});
+  tunnel_started_ = tunnel_->started();
 }
 
 void StreamDriver::EndTunnel(metrics::TunnelEnd end) {
-  bool is_in_order = true;
-  StreamOutcome outcome = StreamOutcome::kComplete;
-  Reason reason = Reason::kNone;
-  switch (end) {
-    case metrics::TunnelEnd::kIdle:
-      context_.metrics.Increment(
-          context_.standard_metrics.timeouts.At(metrics::TimeoutTier::kTunnelIdle));
-      is_in_order = tunnel_->SayGoodbye();
-      break;
-    case metrics::TunnelEnd::kDrained:
-      reason = Reason::kDraining;
-      is_in_order = tunnel_->SayGoodbye();
-      break;
-    case metrics::TunnelEnd::kServiceGone:
-      is_in_order = false;
-      outcome = StreamOutcome::kCut;
-      reason = Reason::kUpstreamReset;
-      break;
-    case metrics::TunnelEnd::kClientGone:
-      is_in_order = false;
-      outcome = StreamOutcome::kClientGone;
-      break;
-    case metrics::TunnelEnd::kComplete:
-    case metrics::TunnelEnd::kCount:
-      break;
-  }
-  ObserveTunnel(end, context_.loop.PreciseNow());
-  if (is_in_order) {
+  const ObservedTunnel::Ending ending = tunnel_->End(end);
+  tunnel_.reset();
+  if (ending.is_in_order) {
     stream_->Finish(nullptr);
   } else {
     stream_->Abort();
   }
-  Conclude(outcome, reason, response_->status);
-}
-
-// Once; the tunnel is gone then.
-void StreamDriver::ObserveTunnel(metrics::TunnelEnd end, MonoTime now) {
-  tunnel_.reset();
-  context_.metrics.Add(context_.standard_metrics.open_tunnels, -1);
-  context_.metrics.Increment(route_->metrics->tunnels.At(end));
-  context_.metrics.ObserveNanos(route_->metrics->tunnel_duration,
-                                now.nanos() - tunnel_started_.nanos());
-  request_.record.tunnel_end = metrics::TunnelEndNames()[static_cast<size_t>(end)];
+  Conclude(ending.outcome, ending.reason, response_->status);
 }
 
 void StreamDriver::SendFailure(const Failure& failure, std::string_view detail) {
-  common::LocalReplyContext reply_context;
-  reply_context.effects = request_.effects;
-  reply_context.retry_after = failure.retry_after;
-  reply_context.request_id = request_.id;
-  reply_context.detail = detail.empty() ? failure.detail : detail;
-  reply_context.are_retries_exhausted = request_.record.retries_exhausted;
-  reply_context.status = failure.status;
-  reply_context.is_outcome_unknown = failure.is_outcome_unknown;
-  if (request_.is_grpc) reply_context.format = common::ErrorFormat::kGrpc;
-  if (failure.reason == Reason::kIdemKeyMissing) {
-    reply_context.described_by = kIdempotencyKeyDocument;
-  }
-  const common::LocalReply reply = BuildLocalReply(failure.reason, reply_context, arena_);
-  http::HeaderList headers;
-  for (const HeaderField& field : reply.headers()) headers.Add(field);
-  for (const HeaderField& field : request_.response_headers) headers.Add(field);
-  headers.Add({"Date", HttpDateNow(context_.loop, arena_), HeaderId::kDate});
-  stream_->SendHead({.status = reply.status,
-                     .headers = &headers,
-                     .has_body = !reply.body.empty(),
-                     .body_length = reply.body.size(),
-                     .close = reply.closes_connection || context_.is_draining});
-  if (request_.is_grpc) grpc_status_ = reply.grpc_code;
-  request_.record.response_bytes = reply.body.size();
-  stream_->SendData(reply.body, true);
-  stream_->Finish(nullptr);
+  const SentReply reply =
+      SendFailureReply(*stream_, request_, failure, detail.empty() ? failure.detail : detail,
+                       HttpDateNow(context_.loop, arena_), context_.is_draining);
+  grpc_status_ = reply.grpc_status;
   Conclude(StreamOutcome::kComplete, failure.reason, reply.status);
 }
 
@@ -461,7 +328,8 @@ void StreamDriver::Conclude(StreamOutcome outcome, Reason reason, int status) {
   propagated_.reset();
   // The client left; whoever ends a tunnel otherwise has said so.
   if (tunnel_ != nullptr) {
-    ObserveTunnel(metrics::TunnelEnd::kClientGone, context_.loop.PreciseNow());
+    (void)tunnel_->End(metrics::TunnelEnd::kClientGone);
+    tunnel_.reset();
   }
   const bool is_stream = response_.has_value() && response_->stream != nullptr;
   if (response_.has_value()) {
@@ -470,40 +338,16 @@ void StreamDriver::Conclude(StreamOutcome outcome, Reason reason, int status) {
     response_.reset();
   }
   const MonoTime now = context_.loop.PreciseNow();
-  // What HTTP would say of a call; its own 200 says nothing.
-  const int verdict = grpc_status_.has_value() ? grpc::HttpStatusOf(*grpc_status_) : status;
-  const MonoTime answered = tunnel_started_ != MonoTime() ? tunnel_started_ : now;
-  if (route_ != nullptr) {
-    if (request_.is_grpc) {
-      const metrics::GrpcCode code = metrics::GrpcCodeOf(grpc_status_);
-      context_.metrics.Increment(route_->metrics->grpc_calls.At(code));
-    }
-    // In-band errors count against the request (OB-8).
-    metrics::CodeClass code_class = metrics::CodeClassOf(verdict);
-    if (outcome != StreamOutcome::kComplete && outcome != StreamOutcome::kClientGone) {
-      code_class = metrics::CodeClass::k5xx;
-    }
-    context_.metrics.Increment(route_->metrics->requests.At(code_class, reason));
-    context_.metrics.ObserveNanos(route_->metrics->duration,
-                                  answered.nanos() - request_.received.nanos());
-    if (is_stream) {
-      context_.metrics.Increment(
-          route_->metrics->stream_outcome.At(static_cast<metrics::StreamOutcome>(outcome)));
-    }
-  }
-  if (snapshot_->config->log.access != config::AccessLog::kNone) {
-    const bool is_error = verdict >= 500 || verdict == 0 || outcome != StreamOutcome::kComplete;
-    if (is_error || snapshot_->config->log.access == config::AccessLog::kAll) {
-      WriteAccessLog(context_.log, {.request = request_,
-                                    .route = route_ == nullptr ? std::string_view() : route_->name,
-                                    .status = status,
-                                    .grpc_status = grpc_status_,
-                                    .reason = reason,
-                                    .is_stream = is_stream,
-                                    .outcome = outcome,
-                                    .ended = now});
-    }
-  }
+  RecordConclusion(context_, {.request = request_,
+                              .config = *snapshot_->config,
+                              .route = route_,
+                              .outcome = outcome,
+                              .reason = reason,
+                              .status = status,
+                              .grpc_status = grpc_status_,
+                              .is_stream = is_stream,
+                              .answered = tunnel_started_ != MonoTime() ? tunnel_started_ : now,
+                              .ended = now});
 }
 
 }  // namespace outrigger::chain

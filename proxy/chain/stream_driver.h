@@ -11,44 +11,18 @@
 
 #pragma once
 
-#include <atomic>
 #include <memory>
 #include <optional>
 #include <string_view>
 
-#include "proxy/base/memory_budget.h"
 #include "proxy/base/pooled.h"
-#include "proxy/chain/chain_snapshot.h"
-#include "proxy/chain/identity.h"
-#include "proxy/event/event_loop.h"
+#include "proxy/chain/driver_context.h"
+#include "proxy/chain/observed_tunnel.h"
 #include "proxy/http/server_stream.h"
-#include "proxy/log/logger.h"
-#include "proxy/metrics/standard_metrics.h"
-#include "proxy/tunnel/tunnel.h"
 
 namespace outrigger::chain {
 
-// What the streams of one listener in one worker share.
-struct DriverContext {
-  Loop& loop;
-  metrics::WorkerMetrics& metrics;
-  metrics::StandardMetrics& standard_metrics;
-  log::Logger& log;
-  IdentityMaker& identity;
-  MemoryBudget& budget;
-  // The newest snapshot; each stream copies the pointer when it begins.
-  const std::shared_ptr<const ChainSnapshot>& snapshot;
-  size_t listener = 0;
-  std::string_view via_name;     // of this process, to recognise a loop
-  const bool& is_draining;       // answers say `Connection: close`
-  const bool& refuses_requests;  // the lame duck is over: 503 `draining`
-  // Counted for the drain, read by the main thread; this worker alone writes.
-  std::atomic<int64_t>& active_requests;
-};
-
-class StreamDriver final : public http::StreamHandler,
-                           public Pooled,
-                           private tunnel::Tunnel::Observer {
+class StreamDriver final : public http::StreamHandler, public Pooled {
  public:
   explicit StreamDriver(DriverContext& context);
   ~StreamDriver() override;
@@ -62,14 +36,8 @@ class StreamDriver final : public http::StreamHandler,
   class PropagatedDeadline;
 
   void CountActive(int delta);
-  // A reason to refuse the request before the chain; kNone: none.
-  void SetForwardedCert();
-  http::Failure Admit();
   void ArmDeadline();
   void OnDeadline();
-
-  // tunnel::Tunnel::Observer
-  void OnTunnelBytes(bool is_to_service, size_t bytes) override;
 
   Task<void> Run();
   http::ResponseHeadToSend PrepareHead();
@@ -77,7 +45,6 @@ class StreamDriver final : public http::StreamHandler,
   void StartTunnel();
   // Ends what is open of it and concludes.
   void EndTunnel(metrics::TunnelEnd end);
-  void ObserveTunnel(metrics::TunnelEnd end, MonoTime now);
   void SendFailure(const http::Failure& failure, std::string_view detail = {});
   // What becomes of its time limits once the head of an answer is known.
   void RearmDeadline();
@@ -103,7 +70,7 @@ class StreamDriver final : public http::StreamHandler,
   MonoTime last_content_;
   std::optional<int> grpc_status_;  // as the client was told it
   MonoTime tunnel_started_;
-  std::unique_ptr<tunnel::Tunnel> tunnel_;  // goes before the response
+  std::unique_ptr<ObservedTunnel> tunnel_;  // goes before the response
   bool is_concluded_ = false;
   Task<void> task_;
 };

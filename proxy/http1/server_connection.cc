@@ -1,12 +1,8 @@
 #include "proxy/http1/server_connection.h"
 
-#include <fmt/format.h>
-
-#include <algorithm>
 #include <utility>
 
 #include "proxy/base/arena.h"
-#include "proxy/http1/serializer.h"
 
 namespace outrigger::http1 {
 
@@ -19,12 +15,6 @@ constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
 constexpr std::string_view kHttp2Preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 constexpr size_t kDiscardBytes = 16 * 1024;
 
-// The origin form of the target: what a service behind a proxy expects (RFC 9112, 3.2.1).
-std::string_view OriginForm(const RequestHead& head, Arena& arena) {
-  if (head.form != TargetForm::kAbsolute) return head.target;
-  return arena.Concat(head.path, head.query);
-}
-
 }  // namespace
 
 ServerConnection::ServerConnection(const ServerContext& context, int fd,
@@ -34,6 +24,7 @@ ServerConnection::ServerConnection(const ServerContext& context, int fd,
       on_closed_(std::move(on_closed)),
       socket_(*context.loop, fd, *this),
       output_(socket_, *context.pool),
+      answer_(output_),
       read_deadline_([this] { OnReadDeadline(); }),
       write_deadline_([this] { OnWriteDeadline(); }),
       drained_(*context.loop),
@@ -111,11 +102,7 @@ void ServerConnection::OnReadable() {
       }
       return;
     case State::kTunnel:
-      if (is_finished_) {
-        socket_.PauseReading();
-      } else if (tunnel_->Receive() == net::IoStatus::kError) {
-        ClientGone();
-      }
+      OnTunnelReadable();
       return;
     case State::kLingering: {
       char discarded[kDiscardBytes];
@@ -135,8 +122,7 @@ void ServerConnection::OnReadable() {
 void ServerConnection::OnPeerClosed() {
   if (state_ == State::kClosed) return;
   if (state_ == State::kTunnel) {
-    // Each side ends for itself, in order; only a connection that broke has nobody any more.
-    if (socket_.TakeError() != 0 && !is_finished_) ClientGone();
+    OnTunnelPeerClosed();
     return;
   }
   if (context_.allow_half_close && socket_.TakeError() == 0) {
@@ -218,65 +204,38 @@ void ServerConnection::HandOver() {
 
 void ServerConnection::ParseHead() {
   if (is_first_head_ && TakePreface()) return;
-  RequestHead head;
   std::unique_ptr<http::StreamHandler> handler = context_.handlers->NewHandler();
-  http::Request& request = handler->request();
-  const HeadResult result =
-      ParseRequestHead(buffer_.view(), progress_, context_.head_limits, head, request.headers);
-  if (result.status == HeadStatus::kIncomplete) {
-    // Armed once for each head: a byte a second does not move it.
-    if (!std::exchange(is_head_deadline_, true)) context_.header_timeouts->Arm(read_deadline_);
-    return;
-  }
-  if (result.status == HeadStatus::kError) {
-    Refuse(result.reason, result.message);
-    return;
-  }
-  RequestFraming framing;
-  const FramingError error = GetRequestFraming(head, request.headers, framing);
-  if (!error.ok()) {
-    Refuse(error.reason, error.message);
-    return;
-  }
-  const std::optional<uint64_t> max_body = context_.MaxBodyBytes(request.headers);
-  if (max_body.has_value() && framing.body.length > *max_body) {
-    Refuse(Reason::kBodyTooLarge, "the Content-Length is over the listener's limit");
-    return;
-  }
-  if (!framing.upgrade.empty() && context_.upgrades != nullptr) {
-    const tunnel::UpgradeVerdict verdict =
-        tunnel::JudgeUpgrade({framing.upgrade, head.method, framing.body.has_body()},
-                             request.headers, *context_.upgrades);
-    if (verdict.kind == tunnel::UpgradeVerdict::Kind::kMalformed) {
-      Refuse(Reason::kBadRequest, verdict.message);
+  const TakenHead head = TakeRequestHead(context_, buffer_.view(), progress_, handler->request());
+  switch (head.status) {
+    case HeadStatus::kIncomplete:
+      // Armed once for each head: a byte a second does not move it.
+      if (!std::exchange(is_head_deadline_, true)) context_.header_timeouts->Arm(read_deadline_);
       return;
-    }
-    request.upgrade = verdict.protocol;
+    case HeadStatus::kError:
+      Refuse(head.error.reason, head.error.message);
+      return;
+    case HeadStatus::kDone:
+      handler_ = std::move(handler);
+      BeginExchange(head);
+      return;
   }
-  handler_ = std::move(handler);
-  BeginExchange(head, framing, result.consumed);
 }
 
-void ServerConnection::BeginExchange(const RequestHead& head, const RequestFraming& framing,
-                                     size_t head_bytes) {
+void ServerConnection::BeginExchange(const TakenHead& head) {
+  http::Request& request = handler_->request();
   state_ = State::kExchange;
   progress_ = {};
   is_head_deadline_ = false;
   read_deadline_.Unlink();
   is_head_sent_ = is_finished_ = is_aborted_ = false;
-  is_head_request_ = head.method == http::Method::kHead;
-  client_minor_version_ = head.minor_version;
-  closes_after_ = !framing.keep_alive;
+  answer_.Begin({.is_head_request = request.method == http::Method::kHead,
+                 .client_minor_version = head.minor_version});
+  closes_after_ = !head.framing.keep_alive;
   reader_ = std::make_unique<RequestReader>(
       static_cast<RequestReader::Owner&>(*this), *context_.loop, *context_.pool, socket_, buffer_,
-      head_bytes, framing, context_.MaxBodyBytes(handler_->request().headers));
+      head.bytes, head.framing, context_.MaxBodyBytes(request.headers));
   drained_.Clear();
 
-  http::Request& request = handler_->request();
-  request.method = head.method;
-  request.method_name = head.method_text;
-  request.target = OriginForm(head, *request.arena);
-  request.authority = head.authority;
   request.peer_address = peer_host_;
   if (const net::SecureSession* session = socket_.secure_session(); session != nullptr) {
     request.scheme = "https";
@@ -293,8 +252,6 @@ void ServerConnection::BeginExchange(const RequestHead& head, const RequestFrami
     }
   }
   request.body = reader_->NewBody();
-  if (framing.body.kind == BodyKind::kLength) request.body_length = framing.body.length;
-  request.expects_continue = framing.expects_continue;
   request.informational = this;
   handler_->Start(*this);
 }
@@ -304,74 +261,12 @@ void ServerConnection::SendHead(const http::ResponseHeadToSend& head) {
   // Answering before the request was read to its end: what follows could not be told apart.
   if (!reader_->is_received()) closes_after_ = true;
   if (head.close || is_draining_ || context_.handlers->is_draining()) closes_after_ = true;
-
-  BodyFraming framing;
-  HeadOptions options;
-  if (is_head_request_ || head.status == 204 || head.status == 304) {
-    if (head.status != 204) options.declared_length = head.body_length;
-  } else if (!head.has_body) {
-    framing = {BodyKind::kLength, 0};
-  } else if (head.body_length.has_value()) {
-    framing = {BodyKind::kLength, *head.body_length};
-  } else if (client_minor_version_ == 1) {
-    framing = {BodyKind::kChunked, 0};
-  } else {
-    framing = {BodyKind::kUntilClose, 0};
-    closes_after_ = true;
-  }
-  answer_kind_ = framing.kind;
-  answer_left_ = framing.length;
-  if (closes_after_) {
-    options.connection = ConnectionOption::kClose;
-  } else if (client_minor_version_ == 0) {
-    options.connection = ConnectionOption::kKeepAlive;
-  }
-
-  const size_t room = MaxHeadBytes(std::string_view(), *head.headers, options);
-  char* at = output_.Reserve(room);
-  ByteSink sink{at, at + room};
-  if (WriteResponseHead(sink, head.status, {}, *head.headers, framing, options) !=
-      WriteResult::kOk) {
-    // A field that must not be written: the parser or the maker of a local reply let it pass.
+  answer_.ChooseFraming(head);
+  if (answer_.ends_by_closing()) closes_after_ = true;
+  if (answer_.WriteHead(head, closes_after_) != AnswerWriter::Result::kOk) {
     is_aborted_ = is_finished_ = closes_after_ = true;
-    context_.loop->Defer(*this);
-    return;
-  }
-  output_.Commit(static_cast<size_t>(sink.at - at));
-  context_.loop->Defer(*this);
-}
-
-std::unique_ptr<http::Body> ServerConnection::StartTunnel(const http::ResponseHeadToSend& head) {
-  is_head_sent_ = closes_after_ = true;
-  answer_kind_ = BodyKind::kUntilClose;
-  const http::Request& request = handler_->request();
-  http::HeaderList extra;
-  if (request.upgrade == tunnel::kWebSocket) extra.Add(tunnel::kAcceptField, accept_);
-  HeadOptions options;
-  options.upgrade = request.upgrade;
-  options.extra = &extra;
-  const size_t room = MaxHeadBytes(std::string_view(), *head.headers, options);
-  char* at = output_.Reserve(room);
-  ByteSink sink{at, at + room};
-  if (WriteResponseHead(sink, 101, {}, *head.headers, {}, options) == WriteResult::kOk) {
-    output_.Commit(static_cast<size_t>(sink.at - at));
-  } else {
-    is_broken_ = true;
   }
   context_.loop->Defer(*this);
-  state_ = State::kTunnel;
-  owes_fin_ = false;
-  reader_->LeaveRest();
-  tunnel_ =
-      std::make_unique<TunnelReader>(*context_.loop, *context_.pool, socket_, std::move(buffer_));
-  reader_.reset();
-  return tunnel_->NewBody();
-}
-
-void ServerConnection::SendFin() {
-  if (!owes_fin_ || output_.pending_bytes() > 0 || output_.staged_bytes() > 0) return;
-  owes_fin_ = false;
-  socket_.ShutdownWrite();
 }
 
 void ServerConnection::SendData(std::string_view data, bool is_last) {
@@ -379,53 +274,19 @@ void ServerConnection::SendData(std::string_view data, bool is_last) {
   if (state_ == State::kTunnel) {
     owes_fin_ = is_last;
     context_.loop->Defer(*this);
-    AfterSend(output_.Write(data));
-    return;
   }
-  if (answer_kind_ == BodyKind::kNone) return;
-  if (answer_kind_ == BodyKind::kLength) {
-    if (data.size() > answer_left_) {
-      Abort();
-      return;
-    }
-    answer_left_ -= data.size();
-    AfterSend(output_.Write(data));
-    return;
-  }
-  if (answer_kind_ == BodyKind::kUntilClose) {
-    AfterSend(output_.Write(data));
-    return;
-  }
-  if (data.empty()) return;
-  char* at = output_.Reserve(kMaxChunkHeaderBytes);
-  ByteSink sink{at, at + kMaxChunkHeaderBytes};
-  (void)WriteChunkHeader(sink, data.size());  // the room is there
-  output_.Commit(static_cast<size_t>(sink.at - at));
-  if (is_last) {
-    answer_kind_ = BodyKind::kNone;
-    AfterSend(output_.Write(data, "\r\n0\r\n\r\n"));
+  const AnswerWriter::Result result = answer_.WriteData(data, is_last);
+  if (result == AnswerWriter::Result::kInvalid) {
+    Abort();
   } else {
-    AfterSend(output_.Write(data, kChunkEnd));
+    AfterSend(result == AnswerWriter::Result::kOk);
   }
 }
 
 void ServerConnection::Finish(const http::HeaderList* trailers) {
   if (is_finished_) return;
   is_finished_ = true;
-  if (answer_kind_ == BodyKind::kChunked) {
-    static const http::HeaderList kNoTrailers;
-    const http::HeaderList& fields = trailers != nullptr ? *trailers : kNoTrailers;
-    const size_t room = MaxHeadBytes(std::string_view(), fields, {});
-    char* at = output_.Reserve(room);
-    ByteSink sink{at, at + room};
-    if (WriteLastChunk(sink, fields) == WriteResult::kOk) {
-      output_.Commit(static_cast<size_t>(sink.at - at));
-    } else {
-      is_aborted_ = closes_after_ = true;
-    }
-  } else if (answer_kind_ == BodyKind::kLength && answer_left_ > 0) {
-    is_aborted_ = closes_after_ = true;
-  }
+  if (answer_.Finish(trailers) != AnswerWriter::Result::kOk) is_aborted_ = closes_after_ = true;
   context_.loop->Defer(*this);
 }
 
@@ -447,18 +308,14 @@ void ServerConnection::AfterSend(bool is_connected) {
 }
 
 void ServerConnection::SendContinue() {
-  if (is_head_sent_ || client_minor_version_ == 0) return;
+  if (is_head_sent_ || !answer_.may_be_informed()) return;
   output_.Stage(kContinue);
   AfterSend(output_.Flush());
 }
 
 void ServerConnection::OnInformational(int status, const http::HeaderList& headers) {
-  if (is_head_sent_ || client_minor_version_ == 0) return;
-  const size_t room = MaxHeadBytes(std::string_view(), headers, {});
-  char* at = output_.Reserve(room);
-  ByteSink sink{at, at + room};
-  if (WriteResponseHead(sink, status, {}, headers, {}, {}) != WriteResult::kOk) return;
-  output_.Commit(static_cast<size_t>(sink.at - at));
+  if (is_head_sent_ || !answer_.may_be_informed()) return;
+  if (answer_.WriteInformational(status, headers) != AnswerWriter::Result::kOk) return;
   AfterSend(output_.Flush());
 }
 
@@ -512,17 +369,6 @@ void ServerConnection::RunDeferred() {
   }
 }
 
-void ServerConnection::EndTunnel() {
-  handler_.reset();
-  const bool has_client_ended = tunnel_->has_ended();
-  tunnel_.reset();
-  if (is_aborted_ || has_client_ended) {
-    Close(is_aborted_);
-  } else {
-    Linger();
-  }
-}
-
 // Closing with unread bytes would make the kernel send a reset, which may overtake what was sent.
 void ServerConnection::Linger() {
   state_ = State::kLingering;
@@ -540,7 +386,7 @@ void ServerConnection::EndExchange() {
   read_deadline_.Unlink();
   if (is_aborted_) {
     // Only a reset tells the reader of a body that ends by closing that it was cut.
-    Close(answer_kind_ == BodyKind::kUntilClose);
+    Close(answer_.ends_by_closing());
     return;
   }
   if (closes_after_ || is_draining_ || !is_body_received) {
@@ -571,16 +417,7 @@ void ServerConnection::Refuse(Reason reason, std::string_view detail) {
   http::HeaderList headers;
   const http::StreamHandlerFactory::Rejection rejection =
       context_.handlers->Reject(reason, detail, /*is_grpc=*/false, arena, headers);
-  HeadOptions options;
-  options.connection = ConnectionOption::kClose;
-  const size_t room = MaxHeadBytes(std::string_view(), headers, options);
-  char* at = output_.Reserve(room);
-  ByteSink sink{at, at + room};
-  if (WriteResponseHead(sink, rejection.status, {}, headers,
-                        {BodyKind::kLength, rejection.body.size()}, options) == WriteResult::kOk) {
-    output_.Commit(static_cast<size_t>(sink.at - at));
-    (void)output_.Send(rejection.body);
-  }
+  answer_.WriteRefusal(rejection.status, headers, rejection.body);
   Linger();
 }
 

@@ -23,8 +23,8 @@
 #include "proxy/event/signal.h"
 #include "proxy/http/downstream_connection.h"
 #include "proxy/http/server_stream.h"
-#include "proxy/http1/framing.h"
-#include "proxy/http1/head_parser.h"
+#include "proxy/http1/answer_writer.h"
+#include "proxy/http1/incoming_request.h"
 #include "proxy/http1/request_reader.h"
 #include "proxy/http1/server_context.h"
 #include "proxy/http1/tunnel_reader.h"
@@ -92,11 +92,14 @@ class ServerConnection final : public net::SocketHandler,
   // over.
   bool TakePreface();
   void HandOver();
-  void BeginExchange(const RequestHead& head, const RequestFraming& framing, size_t head_bytes);
+  void BeginExchange(const TakenHead& head);
   void EndExchange();
-  void EndTunnel();
+  // server_connection_tunnel.cc
+  void OnTunnelReadable();
+  void OnTunnelPeerClosed();
   // Of a tunnel whose bytes were all sent.
   void SendFin();
+  void EndTunnel();
   void Linger();
   void Refuse(http::Reason reason, std::string_view detail);
   void AfterSend(bool is_connected);
@@ -110,6 +113,7 @@ class ServerConnection final : public net::SocketHandler,
   net::Socket socket_;
   net::ReadBuffer buffer_;  // the head and what came with it
   net::Output output_;
+  AnswerWriter answer_;
   HeadProgress progress_;
   DeadlineEntry read_deadline_;
   DeadlineEntry write_deadline_;
@@ -120,12 +124,8 @@ class ServerConnection final : public net::SocketHandler,
   Signal drained_;
 
   std::string peer_host_;
-  std::string_view accept_;   // for the WebSocket that is asked for; in the request's arena
-  uint64_t answer_left_ = 0;  // of a body of known length
+  std::string_view accept_;  // for the WebSocket that is asked for; in the request's arena
   State state_ = State::kHead;
-  BodyKind answer_kind_ = BodyKind::kNone;
-  uint8_t client_minor_version_ = 1;
-  bool is_head_request_ = false;
   bool is_head_deadline_ = false;  // the header timeout of this head is armed
   bool is_head_sent_ = false;
   bool is_finished_ = false;
