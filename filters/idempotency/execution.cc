@@ -100,9 +100,11 @@ void Execution::CopyRequest(http::Request& caller, ExecutionBody body) {
     }
     return;
   }
-  request_.body =
+  auto streamed =
       std::make_unique<FingerprintingBody>(std::move(caller.body), std::move(*body.fingerprinter),
                                            static_cast<FingerprintingBody::Listener&>(*this));
+  streamed_body_ = streamed.get();
+  request_.body = std::move(streamed);
 }
 
 Task<void> Execution::Run(std::unique_ptr<Execution> execution) {
@@ -305,7 +307,10 @@ void Execution::Leave() {
 
 void Execution::OnCallerGone() {
   link_ = nullptr;
-  if (!is_request_read_) Cancel(Cancellation::kRequestCut);
+  if (is_request_read_ || is_over_) return;
+  // What arrived before the client left is all that counts, not how much of it was passed on.
+  if (streamed_body_->TakeRest(arena_, parts_.budget)) return;
+  Cancel(Cancellation::kRequestCut);
 }
 
 void Execution::OnRequestRead(const Fingerprint& fingerprint) {

@@ -7,7 +7,7 @@
 // It belongs to the worker's scope from its start. Its request is a copy in an arena of its own, so
 // that it does not depend on the connection of the first caller, who is a reader of the recording
 // like every joiner. Only the body of a request that is still being received stays the caller's:
-// when that one leaves before the body's end, the execution is cancelled.
+// when that one leaves before all of it has arrived, the execution is cancelled.
 //
 // *When it ends.* While there are readers, their own drivers keep their deadlines; who leaves at
 // its deadline leaves nobody behind for whom to go on, so the execution ends with the last reader
@@ -151,6 +151,7 @@ class Execution final : public Pooled,
   http::Request request_;
   Reservation reservation_;
   CallerLink* link_;
+  FingerprintingBody* streamed_body_ = nullptr;  // in request_; null: the body came whole
   DispatchMark dispatch_mark_;
   InformationalRelay informational_;
   ReadersWatch readers_watch_;

@@ -19,6 +19,9 @@ using Kind = BeginResult::Kind;
 
 namespace {
 
+// How often a request may find that the one it joined left before its body's end.
+constexpr int kBeginnings = 4;
+
 std::string_view DetailOf(RequestPart part) {
   switch (part) {
     case RequestPart::kMethod:
@@ -46,7 +49,7 @@ Task<Result> IdempotencyFilter::Call(Request& request, chain::Next next) {
         return Refuse({.reason = Reason::kIdemKeyInvalid, .detail = "the key is too long"},
                       IdempotencyResult::kKeyInvalid);
       }
-      return CallKeyed(request, next, key.key);
+      return CallKeyed(request, next, key.key, kBeginnings);
     case ParsedKey::State::kInvalid:
       return Refuse({.reason = Reason::kIdemKeyInvalid, .detail = key.problem},
                     IdempotencyResult::kKeyInvalid);
@@ -66,8 +69,8 @@ Task<Result> IdempotencyFilter::Refuse(Failure failure, IdempotencyResult result
   co_return failure;
 }
 
-Task<Result> IdempotencyFilter::CallKeyed(Request& request, chain::Next next,
-                                          std::string_view key) {
+Task<Result> IdempotencyFilter::CallKeyed(Request& request, chain::Next next, std::string_view key,
+                                          int beginnings) {
   const std::string_view tenant =
       keys_policy().scope == Scope::kTenant ? request.tenant : std::string_view();
   const StoreKey store_key = parts_.key_maker.Make(tenant, key);
@@ -145,8 +148,13 @@ Task<Result> IdempotencyFilter::CallKeyed(Request& request, chain::Next next,
       const FingerprintMatch match = reader->Compare(*fingerprint, waiter);
       if (match.state == FingerprintMatch::State::kSame) break;
       if (match.state == FingerprintMatch::State::kDiffers) co_return MismatchIn(match.part);
-      // Undecidable: the execution ended without its own body; asking again begins anew.
-      if (match.state == FingerprintMatch::State::kUndecidable) co_return RefuseInFlight();
+      // The execution ended without its own body. Asking again begins anew, which who still has
+      // its body need not leave to its client.
+      if (match.state == FingerprintMatch::State::kUndecidable) {
+        if (!whole.has_value() || beginnings == 1) co_return RefuseInFlight();
+        reader.reset();
+        co_return co_await CallKeyed(request, next, key, beginnings - 1);
+      }
       if (patient_until <= loop().Now()) co_return RefuseInFlight();
       co_await waiter.Wait();
     }

@@ -48,7 +48,9 @@ class IdempotencyFilter final : public chain::Filter {
   Task<http::Result> Call(http::Request& request, chain::Next next) override;
 
  private:
-  Task<http::Result> CallKeyed(http::Request& request, chain::Next next, std::string_view key);
+  // `beginnings`: how often it may still begin, when those that it joins end without their bodies.
+  Task<http::Result> CallKeyed(http::Request& request, chain::Next next, std::string_view key,
+                               int beginnings);
   Task<http::Result> Refuse(http::Failure failure, metrics::IdempotencyResult result);
 
   // The answer of a caller that has a place at a recording with a head.

@@ -1,17 +1,20 @@
 // The request bodies of executions.
 //
 // OwnedBody is a body that was in memory as a whole: a copy of it in the execution's arena, which
-// can be peeked at and sent again. FingerprintingBody is the client's own, hashed as it streams.
-// One worker.
+// can be peeked at and sent again. FingerprintingBody is the client's own, hashed as it streams; of
+// a client that leaves it keeps what had arrived. One worker.
 
 #pragma once
 
 #include <memory>
 #include <optional>
+#include <string>
 #include <string_view>
 #include <utility>
 
 #include "filters/idempotency/fingerprint.h"
+#include "proxy/base/arena.h"
+#include "proxy/base/memory_budget.h"
 #include "proxy/http/body.h"
 
 namespace outrigger::idempotency {
@@ -49,12 +52,25 @@ class FingerprintingBody final : public http::Body {
       : inner_(std::move(inner)), fingerprinter_(std::move(fingerprinter)), listener_(listener) {}
 
   Task<http::ChunkResult> Read() override;
-  const http::HeaderList* trailers() const override { return inner_->trailers(); }
+  const http::HeaderList* trailers() const override;
+
+  // The client leaves. True: all of the body had arrived; what was not read of it yet is kept here,
+  // and the listener was told. False: some of it never will. From the loop, while nothing of it is
+  // being read; `arena`, `budget` and the listener outlive the body.
+  bool TakeRest(Arena& arena, MemoryBudget& budget);
 
  private:
-  const std::unique_ptr<http::Body> inner_;
+  class ReadingMark;
+
+  void Note(const http::Chunk& chunk);
+
+  std::unique_ptr<http::Body> inner_;  // null: the rest is here
   Fingerprinter fingerprinter_;
   Listener& listener_;
+  std::string rest_;
+  BudgetLease rest_charge_;
+  http::HeaderList rest_trailers_;
+  bool is_reading_ = false;
 };
 
 }  // namespace outrigger::idempotency

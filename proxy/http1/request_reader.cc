@@ -23,6 +23,9 @@ class RequestReader::BodyImpl final : public http::Body {
     if (reader_ == nullptr) return ReaderGone();
     return reader_->Read();
   }
+  std::optional<ChunkResult> TryRead() override {
+    return reader_ == nullptr ? std::nullopt : reader_->TryRead();
+  }
   std::optional<std::string_view> Peek() const override {
     return reader_ == nullptr ? std::nullopt : reader_->Peek();
   }
@@ -167,17 +170,23 @@ std::string_view RequestReader::Take() {
   return data;
 }
 
+std::optional<ChunkResult> RequestReader::TryRead() {
+  if (is_waiting_) return std::nullopt;
+  const std::string_view data = Take();
+  const Reason reason = failure_ == Reason::kNone && data.empty() && !is_done_ && is_ended_
+                            ? Reason::kBadRequest
+                            : failure_;
+  if (reason != Reason::kNone) {
+    return Failure{.reason = reason, .phase = Phase::kLocal, .executed = Executed::kNo};
+  }
+  if (!data.empty() || is_done_) return Chunk{data, is_done_};
+  return std::nullopt;
+}
+
 Task<ChunkResult> RequestReader::Read() {
   for (;;) {
-    const std::string_view data = Take();
-    if (failure_ != Reason::kNone) {
-      co_return Failure{.reason = failure_, .phase = Phase::kLocal, .executed = Executed::kNo};
-    }
-    if (!data.empty() || is_done_) co_return Chunk{data, is_done_};
-    if (is_ended_) {
-      co_return Failure{
-          .reason = Reason::kBadRequest, .phase = Phase::kLocal, .executed = Executed::kNo};
-    }
+    std::optional<ChunkResult> ready = TryRead();
+    if (ready.has_value()) co_return *std::move(ready);
     if (std::exchange(owes_continue_, false)) owner_.SendContinue();
     socket_.ResumeReading();
     is_waiting_ = true;

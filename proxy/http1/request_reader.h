@@ -70,6 +70,8 @@ class RequestReader : public Pooled {
   std::string_view Decode(std::string_view input, size_t& consumed);
   std::string_view unread() const;
   void Skip(size_t bytes);
+  // What is known without waiting; nothing while a read waits.
+  std::optional<http::ChunkResult> TryRead();
   Task<http::ChunkResult> Read();
   std::optional<std::string_view> Peek() const;
 

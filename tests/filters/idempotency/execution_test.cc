@@ -220,34 +220,49 @@ TEST(Execution, EndsDetachedOnesWhenDrainBegins) {
   EXPECT_TRUE(bench.IsQuiet());
 }
 
+// Reads the request's body as the router's pump does, after `delay` for its connection.
+class ReadsBody final : public chain::Filter {
+ public:
+  explicit ReadsBody(Loop& loop, absl::Duration delay = absl::ZeroDuration())
+      : loop_(loop), delay_(delay) {}
+
+  Task<http::Result> Call(http::Request& request, chain::Next next) override {
+    co_await loop_.Sleep(delay_);
+    while (!request.dispatch_hooks.empty()) {
+      http::DispatchHook& hook = request.dispatch_hooks.front();
+      hook.Unlink();
+      std::optional<Failure> refused = co_await hook.BeforeDispatch(request);
+      if (refused.has_value()) co_return *refused;
+    }
+    for (;;) {
+      http::ChunkResult chunk = co_await request.body->Read();
+      if (!chunk.ok()) co_return chunk.error();
+      sent += chunk->data;
+      if (!chunk->is_last) continue;
+      if (request.body->trailers() != nullptr) trailers = request.body->trailers()->size();
+      break;
+    }
+    http::Result result = co_await next(request);
+    co_return result;
+  }
+
+  std::string sent;
+  size_t trailers = 0;
+
+ private:
+  Loop& loop_;
+  const absl::Duration delay_;
+};
+
 TEST(Execution, IsCancelledWhenItsRequestIsCutShort) {
   for (Effects effects : {Effects::kNone, Effects::kUnsafe}) {
     SCOPED_TRACE(static_cast<int>(effects));
-    // Reads the request's body as the router's pump does.
-    class ReadsBody final : public chain::Filter {
-     public:
-      Task<http::Result> Call(http::Request& request, chain::Next next) override {
-        while (!request.dispatch_hooks.empty()) {
-          http::DispatchHook& hook = request.dispatch_hooks.front();
-          hook.Unlink();
-          std::optional<Failure> refused = co_await hook.BeforeDispatch(request);
-          if (refused.has_value()) co_return *refused;
-        }
-        for (;;) {
-          http::ChunkResult chunk = co_await request.body->Read();
-          if (!chunk.ok()) co_return chunk.error();
-          if (chunk->is_last) break;
-        }
-        http::Result result = co_await next(request);
-        co_return result;
-      }
-    };
     FilterBench bench({.effects = effects});
-    bench.chain[1] = std::make_unique<ReadsBody>();
+    bench.chain[1] = std::make_unique<ReadsBody>(bench.loop);
     bench.next.RespondAlways({.status = 200, .body = {{"answer"}}});
     auto first = std::make_unique<Caller>(
         bench, CallerOptions{.received = {{"a"}, {"b", absl::Seconds(5)}}});
-    Caller joiner(bench, {.body = "ab"});
+    Caller joiner(bench, {.received = {{"ab"}}});
     bench.loop.Advance(absl::Seconds(1));
     first.reset();
     bench.loop.RunPending();
@@ -263,7 +278,7 @@ TEST(Execution, IsCancelledWhenItsRequestIsCutShort) {
 
     // A body that came whole lets the execution run on.
     FilterBench other({.effects = effects});
-    other.chain[1] = std::make_unique<ReadsBody>();
+    other.chain[1] = std::make_unique<ReadsBody>(other.loop);
     other.next.RespondAlways(SlowAnswer());
     first = std::make_unique<Caller>(
         other, CallerOptions{.received = {{"a"}, {"b", absl::Milliseconds(1)}}});
@@ -274,6 +289,90 @@ TEST(Execution, IsCancelledWhenItsRequestIsCutShort) {
     other.loop.RunPending();
     EXPECT_EQ(replay.body(), "onetwothree");
     EXPECT_EQ(replay.Outcome(), "replayed");
+  }
+}
+
+// Those who still have their bodies in memory take the place of one that left before its own end.
+TEST(Execution, BeginsAnewWithAJoinerThatHasItsBody) {
+  for (Effects effects : {Effects::kNone, Effects::kUnsafe}) {
+    SCOPED_TRACE(static_cast<int>(effects));
+    FilterBench bench({.effects = effects});
+    // Not dispatched yet: nothing can have been executed.
+    bench.chain[1] = std::make_unique<ReadsBody>(bench.loop, absl::Seconds(2));
+    bench.next.RespondAlways(SlowAnswer());
+    std::vector<std::unique_ptr<Caller>> joiners;
+    auto leaver = std::make_unique<Caller>(
+        bench, CallerOptions{.received = {{"a"}, {"b", absl::Seconds(5)}}});
+    for (int i = 0; i < 3; ++i) {
+      joiners.push_back(std::make_unique<Caller>(bench, CallerOptions{.body = "ab"}));
+    }
+    bench.loop.Advance(absl::Seconds(1));
+    leaver.reset();
+    bench.loop.Advance(absl::Seconds(5));
+    for (const std::unique_ptr<Caller>& joiner : joiners) {
+      EXPECT_EQ(joiner->reason(), Reason::kNone);
+      EXPECT_EQ(joiner->body(), "onetwothree");
+    }
+    EXPECT_EQ(bench.next.calls(), 1);
+    EXPECT_TRUE(bench.IsQuiet());
+  }
+}
+
+// Received as a whole, read piece by piece; gone with the client's connection.
+class ArrivedBody final : public http::Body {
+ public:
+  ArrivedBody(std::vector<std::string> pieces, bool is_whole)
+      : pieces_(std::move(pieces)), is_whole_(is_whole) {
+    trailers_.Add("x-sum", "1");
+  }
+
+  Task<http::ChunkResult> Read() override {
+    std::optional<http::ChunkResult> ready = TryRead();
+    co_return *ready;
+  }
+  std::optional<http::ChunkResult> TryRead() override {
+    if (next_ == pieces_.size()) return std::nullopt;
+    const std::string& piece = pieces_[next_++];
+    return http::Chunk{piece, is_whole_ && next_ == pieces_.size()};
+  }
+  const http::HeaderList* trailers() const override {
+    return is_whole_ && next_ == pieces_.size() ? &trailers_ : nullptr;
+  }
+
+ private:
+  const std::vector<std::string> pieces_;
+  const bool is_whole_;
+  http::HeaderList trailers_;
+  size_t next_ = 0;
+};
+
+// What counts is what has arrived, not what was passed on of it (ID-12).
+TEST(Execution, RunsOnWhenAllOfItsRequestHadArrived) {
+  for (const bool is_whole : {true, false}) {
+    SCOPED_TRACE(is_whole);
+    FilterBench bench;
+    auto reads = std::make_unique<ReadsBody>(bench.loop, absl::Seconds(1));
+    const ReadsBody& service = *reads;
+    bench.chain[1] = std::move(reads);
+    bench.next.RespondAlways(SlowAnswer());
+    const auto make_body = [is_whole] {
+      return std::make_unique<ArrivedBody>(std::vector<std::string>{"a", "bc", "d"}, is_whole);
+    };
+    auto first = std::make_unique<Caller>(bench, CallerOptions{.make_body = make_body});
+    Caller joiner(bench, {.received = {{"abcd"}}});
+    bench.loop.RunPending();
+    const size_t before = bench.budget.used_bytes();
+    first.reset();
+    if (is_whole) {
+      EXPECT_GT(bench.budget.used_bytes(), before) << "what is kept is counted";
+    }
+    bench.loop.Advance(absl::Seconds(2));
+    EXPECT_EQ(joiner.reason(), is_whole ? Reason::kNone : Reason::kIdemInFlight);
+    EXPECT_EQ(joiner.body(), is_whole ? "onetwothree" : "");
+    EXPECT_EQ(service.sent, is_whole ? "abcd" : "");
+    EXPECT_EQ(service.trailers, is_whole ? 1u : 0u);
+    joiner.Leave();
+    EXPECT_TRUE(bench.IsQuiet());
   }
 }
 

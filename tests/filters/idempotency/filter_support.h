@@ -11,6 +11,7 @@
 
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -123,6 +124,8 @@ struct CallerOptions {
   // In place of `body`: received piece by piece.
   std::vector<BodyStep> received;
   bool body_ends = true;
+  // In place of both.
+  std::function<std::unique_ptr<http::Body>()> make_body = nullptr;
   std::string target = "/v1/test";
   std::string content_type = "application/json";
   std::string tenant = "anonymous";
@@ -151,7 +154,9 @@ class Caller {
     request.deadline = bench.loop.Now() + options_.timeout;
     request.headers.Add("Content-Type", options_.content_type);
     if (!options_.key.empty()) request.headers.Add("Idempotency-Key", options_.key);
-    if (options_.received.empty()) {
+    if (options_.make_body != nullptr) {
+      request.body = options_.make_body();
+    } else if (options_.received.empty()) {
       request.body = std::make_unique<WholeBody>(options_.body);
     } else {
       request.body = std::make_unique<ScriptedBody>(bench.loop, options_.received,
