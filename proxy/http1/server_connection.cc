@@ -41,8 +41,13 @@ ServerConnection::~ServerConnection() = default;
 
 void ServerConnection::Drain() {
   is_draining_ = true;
-  // A handshake that is under way has a request behind it.
-  if (state_ == State::kHead && buffer_.empty() && !socket_.is_handshaking()) Close(false);
+  // A handshake that is under way has a request behind it, and one may be waiting in the kernel,
+  // which would answer it with a reset.
+  const auto is_idle = [this] {
+    return state_ == State::kHead && buffer_.empty() && !socket_.is_handshaking();
+  };
+  if (is_idle()) OnReadable();
+  if (is_idle()) Close(false);
 }
 
 void ServerConnection::Shutdown() {
@@ -56,7 +61,11 @@ void ServerConnection::Shutdown() {
 }
 
 void ServerConnection::CloseNow() {
-  if (state_ != State::kClosed) ClientGone();
+  if (state_ == State::kLingering) {
+    Close(false);  // the end of its answer may still be on the way
+  } else if (state_ != State::kClosed) {
+    ClientGone();
+  }
 }
 
 void ServerConnection::OnSecured() {

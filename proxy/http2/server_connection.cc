@@ -77,7 +77,8 @@ void ServerConnection::Shutdown() {
 }
 
 void ServerConnection::CloseNow() {
-  if (state_ != State::kClosed) Close(true);
+  // The end of the last answer may still be on the way; a reset would take it back.
+  if (state_ != State::kClosed) Close(!streams_.empty());
 }
 
 void ServerConnection::OnReadable() {

@@ -113,8 +113,23 @@ SocketAddress Listener::AddressOf(int fd) {
 
 int Listener::Duplicate(int fd) { return fcntl(fd, F_DUPFD_CLOEXEC, 0); }
 
+void Listener::TakeRestAndClose() {
+  (void)AcceptWaiting(kBacklog);
+  Close();
+}
+
 void Listener::OnReadable() {
-  for (int taken = 0; taken < kAcceptsPerTurn && fd_ >= 0; ++taken) {
+  const int error = AcceptWaiting(kAcceptsPerTurn);
+  if (error == 0) return;
+  // The connection stays in the backlog; without a pause the loop would spin on it.
+  event_del(event_);
+  if (retry_timer_ == nullptr) retry_timer_ = std::make_unique<RetryTimer>(loop_, event_);
+  retry_timer_->Arm(loop_.Now() + kExhaustedPause);
+  callbacks_.on_exhausted(error);
+}
+
+int Listener::AcceptWaiting(int most) {
+  for (int taken = 0; taken < most && fd_ >= 0; ++taken) {
     sockaddr_storage peer{};
     socklen_t length = sizeof peer;
     const int fd =
@@ -124,16 +139,10 @@ void Listener::OnReadable() {
       continue;
     }
     const int error = errno;
-    if (error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM) {
-      // The connection stays in the backlog; without a pause the loop would spin on it.
-      event_del(event_);
-      if (retry_timer_ == nullptr) retry_timer_ = std::make_unique<RetryTimer>(loop_, event_);
-      retry_timer_->Arm(loop_.Now() + kExhaustedPause);
-      callbacks_.on_exhausted(error);
-      return;
-    }
-    if (error != ECONNABORTED && error != EINTR) return;  // EAGAIN: no more
+    if (error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM) return error;
+    if (error != ECONNABORTED && error != EINTR) return 0;  // EAGAIN: no more
   }
+  return 0;
 }
 
 }  // namespace outrigger::net

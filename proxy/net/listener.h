@@ -48,10 +48,14 @@ class Listener {
   Listener& operator=(const Listener&) = delete;
 
   void Close();
+  // Accepts whoever has connected already, whom the system would reset, and closes.
+  void TakeRestAndClose();
 
  private:
   class RetryTimer;
   void OnReadable();
+  // What is waiting, `most` at once; 0, or the errno of a lack of descriptors or memory.
+  int AcceptWaiting(int most);
 
   EventLoop& loop_;
   int fd_;

@@ -8,6 +8,8 @@ namespace {
 
 // How often "is it over yet" is asked.
 constexpr absl::Duration kPoll = absl::Milliseconds(50);
+// The same while workers are being told to refuse, which takes them a turn of their loops.
+constexpr absl::Duration kRefusePoll = absl::Milliseconds(5);
 // For error events and last bytes to leave after the cut.
 constexpr absl::Duration kCutGrace = absl::Milliseconds(500);
 
@@ -46,15 +48,16 @@ void Drain::Step() {
     state_ = State::kRefusing;
     steps_.on_refuse();
   }
-  if (state_ == State::kRefusing && now >= cut_at_ && !steps_.is_idle()) {
+  if (state_ == State::kRefusing && now >= cut_at_ && !IsDone()) {
     state_ = State::kCutting;
     give_up_at_ = now + kCutGrace;
     steps_.on_cut();
   }
   const bool is_waiting = state_ == State::kLameDuck ||
-                          (!steps_.is_idle() && !(state_ == State::kCutting && now >= give_up_at_));
+                          (!IsDone() && !(state_ == State::kCutting && now >= give_up_at_));
   if (is_waiting) {
-    Arm(now + kPoll);
+    const bool are_being_told = state_ == State::kRefusing && !steps_.has_refused();
+    Arm(now + (are_being_told ? kRefusePoll : kPoll));
     return;
   }
   Disarm();  // when EndNow() came before the timer

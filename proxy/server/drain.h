@@ -6,7 +6,8 @@
 //
 // Lame duck: unready, still serving. Refusing: no new requests, waiting for those that run. Over:
 // what is left is cut. It is over early as soon as nothing runs after the lame duck, or during it
-// when the service has gone.
+// when the service has gone; never before all workers have begun to refuse, because a request may
+// come while they are being told.
 
 #pragma once
 
@@ -28,6 +29,7 @@ class Drain final : private Timer {
     std::function<void()> on_refuse;
     std::function<void()> on_cut;
     std::function<void()> on_over;      // the process may end
+    std::function<bool()> has_refused;  // every worker does what on_refuse asked for
     std::function<bool()> is_idle;      // nothing is in flight
     std::function<bool()> is_app_gone;  // the service's port refuses
   };
@@ -48,6 +50,8 @@ class Drain final : private Timer {
 
   void OnTimer() override;
   void Step();
+  // REQUIRES: on_refuse was called.
+  bool IsDone() const { return steps_.has_refused() && steps_.is_idle(); }
 
   const Times times_;
   const Steps steps_;

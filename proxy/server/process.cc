@@ -370,6 +370,12 @@ int Process::Run() {
     for (std::function<void()>& done : std::exchange(on_drained_, {})) done();
     main_loop_.Stop();
   };
+  steps.has_refused = [this] {
+    for (const std::unique_ptr<Worker>& worker : workers_) {
+      if (!worker->has_refused()) return false;
+    }
+    return true;
+  };
   steps.is_idle = [this] {
     for (const std::unique_ptr<Worker>& worker : workers_) {
       if (worker->active_requests() > 0) return false;

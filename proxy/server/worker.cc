@@ -381,9 +381,10 @@ void Worker::RefuseNew() {
   loop_.Post([this] {
     is_draining_ = refuses_requests_ = true;
     for (const std::unique_ptr<ListenerState>& listener : listeners_) {
-      if (listener->listener != nullptr) listener->listener->Close();
+      if (listener->listener != nullptr) listener->listener->TakeRestAndClose();
     }
     ForEachConnection([](http::DownstreamConnection& connection) { connection.Drain(); });
+    has_refused_.store(true, std::memory_order_release);
   });
 }
 

@@ -55,7 +55,8 @@ class Worker {
   void Start();
   // Answers say `Connection: close`, idle connections are closed.
   void BeginDrain();
-  // No new connections, new requests get 503 `draining`.
+  // No new connections, new requests get 503 `draining`. Those whose client has connected or sent
+  // them already are among the new ones.
   void RefuseNew();
   // Cuts what is left.
   void CloseAll();
@@ -66,6 +67,9 @@ class Worker {
   int64_t open_connections() const { return open_connections_.load(std::memory_order_relaxed); }
   // Exchanges that have begun and not ended; any thread.
   int64_t active_requests() const { return active_requests_.load(std::memory_order_relaxed); }
+  // RefuseNew() has been done; active_requests() of later calls counts all that came before. Any
+  // thread.
+  bool has_refused() const { return has_refused_.load(std::memory_order_acquire); }
 
  private:
   class HandlerFactory;
@@ -109,6 +113,7 @@ class Worker {
   bool refuses_requests_ = false;
   std::atomic<int64_t> open_connections_{0};
   std::atomic<int64_t> active_requests_{0};
+  std::atomic<bool> has_refused_{false};
   std::thread thread_;
 };
 

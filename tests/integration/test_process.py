@@ -274,6 +274,31 @@ class Drain(harness.TestCase):
             return True
         return False
 
+    def test_what_was_sent_before_the_ports_close_is_answered(self):
+        """On a connection that was kept, and on one that nobody has accepted yet: whoever is first, the signal or
+        the bytes, neither client is reset."""
+        for attempt in range(8):
+            with self.subTest(attempt):
+                proxy = self.draining()
+                clients = [self.client(proxy) for _ in range(3)]
+                for client in clients:
+                    self.assertEqual(client.get().status, 200)
+                proxy.signal(signal.SIGSTOP)
+                try:
+                    clients += [self.client(proxy) for _ in range(3)]
+                    for client in clients:
+                        client.send(request())
+                    proxy.signal(signal.SIGTERM)
+                finally:
+                    proxy.signal(signal.SIGCONT)
+                for client in clients:
+                    reply = client.read_response()
+                    self.assertIn((reply.status, reply.get("x-outrigger-reason")),
+                                  [(200, None), (503, "draining")])
+                for client in clients:
+                    client.close()
+                self.assertEqual(proxy.wait_exit(), 0)
+
     def test_a_lame_duck_still_serves_and_says_close(self):
         proxy = self.draining(lame_duck="10s")
         kept = self.client(proxy)

@@ -85,6 +85,19 @@ TEST(Listener, AcceptsManyInOneTurn) {
   EXPECT_NE(fcntl(acceptor.clients[0].get(), F_GETFD) & FD_CLOEXEC, 0);
 }
 
+TEST(Listener, TakesThoseWhoHaveConnectedBeforeItCloses) {
+  EventLoop loop;
+  const int fd = Listener::Open(Loopback()).value();
+  const SocketAddress address = Listener::AddressOf(fd);
+  Acceptor acceptor(loop, fd);
+  std::vector<Fd> waiting;
+  for (int i = 0; i < 40; ++i) waiting.push_back(Connect(address));
+  acceptor.listener().TakeRestAndClose();
+  EXPECT_EQ(acceptor.clients.size(), 40u);
+  const Fd again(Listener::Open(address).value());  // the port is free
+  acceptor.listener().Close();  // twice is once
+}
+
 TEST(Listener, MayBeClosedByItsCallback) {
   EventLoop loop;
   const int fd = Listener::Open(Loopback()).value();

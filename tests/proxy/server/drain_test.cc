@@ -29,6 +29,7 @@ class DrainTest : public testing::Test {
                         if (ends_when_cut_) is_idle_ = true;
                       },
                   .on_over = [this] { Note("over"); },
+                  .has_refused = [this] { return has_refused_; },
                   .is_idle = [this] { return is_idle_; },
                   .is_app_gone = [this] { return is_app_gone_; }});
   }
@@ -36,6 +37,7 @@ class DrainTest : public testing::Test {
 
   FakeLoop loop_;
   Steps steps_;
+  bool has_refused_ = true;
   bool is_idle_ = false;
   bool is_app_gone_ = false;
   bool ends_when_cut_ = true;
@@ -70,6 +72,32 @@ TEST_F(DrainTest, StaysALameDuckAlthoughNothingRuns) {
   EXPECT_EQ(steps_, Steps{"lame duck"});
   loop_.Advance(2 * kPoll);
   EXPECT_EQ(steps_, (Steps{"lame duck", "refuse", "over"}));
+}
+
+TEST_F(DrainTest, IsNotOverBeforeAllWorkersRefuse) {
+  is_idle_ = true;
+  has_refused_ = false;
+  Drain drain = Make();
+  drain.Begin();
+  loop_.Advance(kLameDuck + kPoll);
+  EXPECT_EQ(steps_, (Steps{"lame duck", "refuse"}));
+  // A request that came before the last of them was told.
+  is_idle_ = false;
+  has_refused_ = true;
+  loop_.Advance(absl::Seconds(1));
+  EXPECT_FALSE(drain.is_over());
+  is_idle_ = true;
+  loop_.Advance(kPoll);
+  EXPECT_EQ(steps_, (Steps{"lame duck", "refuse", "over"}));
+}
+
+TEST_F(DrainTest, DoesNotWaitForeverForAWorkerThatHangs) {
+  is_idle_ = true;
+  has_refused_ = false;
+  Drain drain = Make();
+  drain.Begin();
+  loop_.Advance(kTimeout + absl::Seconds(1));
+  EXPECT_EQ(steps_, (Steps{"lame duck", "refuse", "cut", "over"}));
 }
 
 TEST_F(DrainTest, IsOverAsSoonAsNothingRunsAfterTheLameDuck) {
