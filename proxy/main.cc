@@ -8,7 +8,10 @@
 #include <iterator>
 #include <memory>
 #include <string>
+#include <utility>
+#include <vector>
 
+#include "proxy/admin/app_probes.h"
 #include "proxy/config/config.h"
 #include "proxy/config/units.h"
 #include "proxy/inject/manifest.h"
@@ -22,6 +25,8 @@ using outrigger::Expected;
 using outrigger::config::Config;
 using outrigger::config::ConfigErrors;
 using outrigger::config::Source;
+using outrigger::admin::AppProbe;
+using outrigger::server::Process;
 
 // Exit codes: 1 the configuration is wrong or the proxy could not start, 2 wrong usage.
 constexpr int kFailed = 1;
@@ -32,7 +37,7 @@ int Report(const ConfigErrors& errors) {
   return kFailed;
 }
 
-int Serve(const Source& source) {
+int Serve(const Source& source, const std::vector<std::string>& app_health) {
   if (source.file.empty() && source.upstream.empty()) {
     fmt::print(stderr, "outrigger serve: give --config FILE or --upstream HOST:PORT, or both\n");
     return kUsage;
@@ -41,10 +46,20 @@ int Serve(const Source& source) {
     fmt::print(stderr, "outrigger serve: --optional needs --upstream HOST:PORT\n");
     return kUsage;
   }
+  Process::Options options;
+  for (const std::string& text : app_health) {
+    absl::StatusOr<AppProbe> probe = outrigger::admin::ParseAppProbe(text);
+    if (!probe.ok()) {
+      fmt::print(stderr, "outrigger serve: --app-health {}\n",
+                 std::string(probe.status().message()));
+      return kUsage;
+    }
+    options.app_probes.push_back(*std::move(probe));
+  }
   Expected<Config, ConfigErrors> config = outrigger::config::Load(source);
   if (!config.ok()) return Report(config.error());
-  auto process =
-      outrigger::server::Process::Start(std::make_shared<const Config>(std::move(config).value()));
+  auto process = Process::Start(std::make_shared<const Config>(std::move(config).value()),
+                                std::move(options));
   if (!process.ok()) {
     fmt::print(stderr, "outrigger: {}\n", std::string(process.status().message()));
     return kFailed;
@@ -103,6 +118,13 @@ int Main(int argc, char** argv) {
   serve->add_flag("--optional", source.is_file_optional,
                   "Run with the defaults when the file does not exist");
 
+  std::vector<std::string> app_health;
+  serve
+      ->add_option("--app-health", app_health,
+                   "NAME=http://127.0.0.1:PORT/PATH: a probe of the app that the admin port puts to "
+                   "it on GET /.outrigger/app-health/NAME")
+      ->allow_extra_args(false);
+
   std::string checked_file;
   CLI::App* check = app.add_subcommand("check", "Check a configuration file and say what is wrong");
   check->add_option("--config", checked_file, "Configuration file (YAML)")->required();
@@ -135,7 +157,7 @@ int Main(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : kUsage;
   }
-  if (serve->parsed()) return Serve(source);
+  if (serve->parsed()) return Serve(source, app_health);
   if (check->parsed()) return Check(checked_file);
   if (schema->parsed()) return Schema(format);
   if (drain->parsed()) {

@@ -31,6 +31,7 @@ enum class CheckOutcome : uint8_t {
 struct CheckResult {
   CheckOutcome outcome = CheckOutcome::kNone;
   std::string detail;  // for people, for example "status 503"
+  int status = 0;      // of the answer; 0: there was none, or it was not asked over HTTP
 };
 
 class AppHealth {

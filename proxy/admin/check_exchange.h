@@ -35,6 +35,8 @@ struct CheckQuestion {
   // Asks grpc.health.v1.Health for this service instead; empty: for the server as a whole.
   // REQUIRES: is_http2.
   std::optional<std::string> grpc_service;
+  // HTTP/1.1: header fields in place of ours, Host among them, each with its end of line.
+  std::string fields;
 };
 
 class CheckExchange {

@@ -32,9 +32,12 @@ std::optional<int> ParseStatus(std::string_view line) {
 class Http1Check final : public CheckProtocol {
  public:
   explicit Http1Check(const CheckQuestion& question)
-      : output_(fmt::format("GET {} HTTP/1.1\r\nHost: {}\r\nUser-Agent: {}\r\nAccept: */*\r\n"
-                            "Connection: close\r\n\r\n",
-                            question.path, question.authority, kUserAgent)) {}
+      : output_(fmt::format(
+            "GET {} HTTP/1.1\r\n{}Connection: close\r\n\r\n", question.path,
+            question.fields.empty()
+                ? fmt::format("Host: {}\r\nUser-Agent: {}\r\nAccept: */*\r\n",
+                              question.authority, kUserAgent)
+                : question.fields)) {}
 
   std::string TakeOutput() override { return std::exchange(output_, {}); }
 
@@ -60,8 +63,8 @@ class Http1Check final : public CheckProtocol {
 }  // namespace
 
 CheckResult JudgeStatus(int status) {
-  if (status >= 200 && status < 400) return {CheckOutcome::kSuccess, ""};
-  return {CheckOutcome::kBadStatus, fmt::format("status {}", status)};
+  if (status >= 200 && status < 400) return {CheckOutcome::kSuccess, "", status};
+  return {CheckOutcome::kBadStatus, fmt::format("status {}", status), status};
 }
 
 std::unique_ptr<CheckProtocol> NewCheckProtocol(const CheckQuestion& question, bool is_secure) {

@@ -34,8 +34,12 @@ std::string_view ReasonPhrase(int status) {
       return "Internal Server Error";
     case 501:
       return "Not Implemented";
+    case 502:
+      return "Bad Gateway";
     case 503:
       return "Service Unavailable";
+    case 504:
+      return "Gateway Timeout";
     default:
       return "";
   }
@@ -105,6 +109,7 @@ void Connection::ParseBuffered() {
   keeps_alive_ = request.keeps_alive;
   is_head_request_ = request.method == "HEAD";
   request.is_from_loopback = is_from_loopback_;
+  request.client = id_;
   state_ = State::kAnswering;
   if (std::optional<Reply> reply = owner_.OnRequest(*this, request)) Write(*reply);
 }

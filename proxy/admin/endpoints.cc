@@ -70,6 +70,7 @@ const Endpoints::Endpoint Endpoints::kEndpoints[] = {
     {"GET", "/readyz", Endpoint::Access::kAnyone, &Endpoints::Readyz},
     {"GET", "/ready", Endpoint::Access::kAnyone, &Endpoints::Readyz},
     {"GET", "/startupz", Endpoint::Access::kAnyone, &Endpoints::Startupz},
+    {"GET", "/.outrigger/app-health/", Endpoint::Access::kAnyone, &Endpoints::AppProbe},
     {"GET", "/metrics", Endpoint::Access::kAnyone, &Endpoints::Metrics},
     {"GET", "/config", Endpoint::Access::kLoopback, &Endpoints::Config},
     {"GET", "/breakers", Endpoint::Access::kLoopback, &Endpoints::Breakers},
@@ -135,6 +136,10 @@ std::optional<Reply> Endpoints::Livez(const Call& call) {
 std::optional<Reply> Endpoints::Readyz(const Call& call) { return Probe(call, health_.Ready()); }
 std::optional<Reply> Endpoints::Startupz(const Call& call) {
   return Probe(call, health_.Started());
+}
+
+std::optional<Reply> Endpoints::AppProbe(const Call& call) {
+  return app_.Ask(call.argument, call.request, call.make_complete);
 }
 
 std::optional<Reply> Endpoints::Metrics(const Call&) {

@@ -4,6 +4,7 @@
 //   GET     /health /healthz              as /livez
 //   GET     /ready                        as /readyz
 //   GET     /metrics
+//   GET     /.outrigger/app-health/{container}/{probe}   the app's own probe, see app_probes.h
 //   and for clients on loopback only:
 //   GET     /config
 //   GET     /breakers
@@ -21,6 +22,7 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "proxy/admin/backend.h"
 #include "proxy/admin/health.h"
@@ -40,9 +42,18 @@ struct Reply {
 // goes away without one, the client gets 500.
 using CompleteFunction = std::function<void(Reply)>;
 
+// Puts a probe to the app. As Endpoints::Handle, for the probe of this name.
+class AppAsker {
+ public:
+  virtual ~AppAsker() = default;
+  virtual std::optional<Reply> Ask(std::string_view name, const Request& request,
+                                   const std::function<CompleteFunction()>& make_complete) = 0;
+};
+
 class Endpoints {
  public:
-  Endpoints(HealthState& health, Backend& backend) : health_(health), backend_(backend) {}
+  Endpoints(HealthState& health, Backend& backend, AppAsker& app)
+      : health_(health), backend_(backend), app_(app) {}
 
   // Nothing when the answer comes later through what `make_complete` returned.
   std::optional<Reply> Handle(const Request& request, MonoTime now,
@@ -58,6 +69,7 @@ class Endpoints {
   std::optional<Reply> Livez(const Call& call);
   std::optional<Reply> Readyz(const Call& call);
   std::optional<Reply> Startupz(const Call& call);
+  std::optional<Reply> AppProbe(const Call& call);
   std::optional<Reply> Metrics(const Call& call);
   std::optional<Reply> Config(const Call& call);
   std::optional<Reply> Breakers(const Call& call);
@@ -70,6 +82,7 @@ class Endpoints {
 
   HealthState& health_;
   Backend& backend_;
+  AppAsker& app_;
 };
 
 }  // namespace outrigger::admin

@@ -131,6 +131,7 @@ ParseResult ParseRequest(std::string_view bytes, const RequestLimits& limits, Re
     }
     const std::string_view name = line.substr(0, colon);
     const std::string_view value = Trim(line.substr(colon + 1));
+    request.fields.emplace_back(name, value);
     if (EqualsIgnoreCase(name, "content-length")) {
       const bool is_number =
           !value.empty() && std::ranges::all_of(value, [](char c) { return c >= '0' && c <= '9'; });

@@ -15,6 +15,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace outrigger::admin {
@@ -23,9 +24,12 @@ struct Request {
   std::string method;
   std::string path;  // percent-decoded, begins with '/'
   std::vector<std::pair<std::string, std::string>> query;
+  std::vector<std::pair<std::string, std::string>> fields;  // as they came, but for outer spaces
   std::string body;
   bool keeps_alive = true;
-  bool is_from_loopback = false;  // set by the server
+  // Set by the server.
+  bool is_from_loopback = false;
+  uint64_t client = 0;  // tells connections apart
 
   // The value of a query parameter, empty for a bare `?name`; nothing when absent.
   std::optional<std::string_view> Query(std::string_view name) const;

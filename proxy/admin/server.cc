@@ -17,6 +17,7 @@
 #include <utility>
 
 #include "absl/container/flat_hash_map.h"
+#include "proxy/admin/loopback.h"
 #include "proxy/base/time.h"
 
 namespace outrigger::admin {
@@ -81,25 +82,14 @@ class Completion {
 
 }  // namespace
 
-bool IsLoopback(const sockaddr& address) {
-  if (address.sa_family == AF_INET) {
-    const auto& v4 = reinterpret_cast<const sockaddr_in&>(address);
-    return (ntohl(v4.sin_addr.s_addr) >> 24) == 127;
-  }
-  if (address.sa_family == AF_INET6) {
-    const in6_addr& v6 = reinterpret_cast<const sockaddr_in6&>(address).sin6_addr;
-    return IN6_IS_ADDR_LOOPBACK(&v6) || (IN6_IS_ADDR_V4MAPPED(&v6) && v6.s6_addr[12] == 127);
-  }
-  return false;
-}
-
 // What lives on the admin thread. Made and destroyed elsewhere, while the thread does not run.
 class Server::Core : public Connection::Owner {
  public:
   Core(HealthState& health, Backend& backend, Options options)
       : health_(health),
-        endpoints_(health, backend),
         options_(std::move(options)),
+        app_probes_(loop_, options_.app_probes),
+        endpoints_(health, backend, app_probes_),
         observe_timer_(loop_.NewTimer(OnObserve, this)),
         accept_timer_(loop_.NewTimer(OnAcceptAgain, this)),
         stop_timer_(loop_.NewTimer(OnStopTimer, this)),
@@ -139,9 +129,10 @@ class Server::Core : public Connection::Owner {
   void ArmObserve();
 
   HealthState& health_;
-  Endpoints endpoints_;
   const Options options_;
   Loop loop_;
+  AppProbes app_probes_;
+  Endpoints endpoints_;
   ListenerPtr listener_;
   EventPtr observe_timer_;
   EventPtr accept_timer_;
@@ -258,6 +249,7 @@ std::optional<Reply> Server::Core::OnRequest(Connection& connection, const Reque
 }
 
 void Server::Core::OnEnd(Connection& connection) {
+  app_probes_.OnClientLeft(connection.id());
   auto found = connections_.find(connection.id());
   ended_.push_back(std::move(found->second));
   connections_.erase(found);

@@ -24,22 +24,19 @@
 
 #include "absl/status/statusor.h"
 #include "proxy/admin/app_check.h"
+#include "proxy/admin/app_probes.h"
 #include "proxy/admin/backend.h"
 #include "proxy/admin/connection.h"
 #include "proxy/admin/health.h"
 
-struct sockaddr;
-
 namespace outrigger::admin {
-
-// 127.0.0.0/8, ::1, or the former mapped into IPv6.
-bool IsLoopback(const sockaddr& address);
 
 class Server {
  public:
   struct Options {
     size_t max_connections = 64;
     Connection::Limits limits;
+    std::vector<AppProbe> app_probes;
     // On the admin thread, after an app check changed its mind; for the log.
     AppChecker::OnChange on_app_change;
     // On the admin thread, several times a second, once the health state was observed; for those

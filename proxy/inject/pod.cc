@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "fmt/format.h"
 
@@ -95,6 +96,35 @@ void MovePort(Json& container, const std::string& name) {
   }
 }
 
+// What the container calls a port, or its number; null when it has none of that name.
+const Json& NumberOf(const Json& container, const Json& port) {
+  if (!port.is_string()) return port;
+  return At(PortNamed(container, port.get<std::string>()), "containerPort");
+}
+
+// Probes over HTTP of an app that only the sidecar can reach go to the sidecar. Those of other
+// kinds or to other hosts are left alone, and so are those to a port that nobody knows. Returns
+// what the sidecar must be told.
+std::vector<std::string> SendProbesToSidecar(const Json& sidecar, Json& container) {
+  std::vector<std::string> told;
+  const std::string name = Text(At(container, "name"));
+  for (const auto& [probe, short_name] : {std::pair("startupProbe", "startup"),
+                                          {"livenessProbe", "liveness"},
+                                          {"readinessProbe", "readiness"}}) {
+    const Json& asked = At(At(container, probe), "httpGet");
+    const Json& number = NumberOf(container, At(asked, "port"));
+    if (!number.is_number_integer() || !Text(At(asked, "host")).empty()) continue;
+    if (Text(At(asked, "scheme"), "HTTP") != "HTTP") continue;
+    const std::string path = Text(At(asked, "path"));
+    told.push_back(fmt::format("--app-health={}/{}=http://127.0.0.1:{}{}{}", name, short_name,
+                               number.get<int64_t>(), path.starts_with('/') ? "" : "/", path));
+    Json& place = container[probe]["httpGet"];
+    place["path"] = fmt::format("/.outrigger/app-health/{}/{}", name, short_name);
+    place["port"] = At(PortNamed(sidecar, "outrigger-prom"), "containerPort");
+  }
+  return told;
+}
+
 void HoldBack(Json& container, int64_t grace) {
   const int64_t wanted = Definition()["appPreStopSeconds"];
   const int64_t seconds = grace > wanted + 2 ? wanted : grace / 2;
@@ -155,7 +185,14 @@ Outcome InjectPod(const Options& options, Json& metadata, Json& spec) {
   if (!volumes.is_array()) volumes = Json::array();
   volumes.push_back(std::move(volume));
 
+  const bool is_on_loopback = Text(At(annotations, "outrigger/app-localhost")) == "true";
+  Json& sidecar = spec["initContainers"][0];
   for (Json& container : spec["containers"]) {
+    if (is_on_loopback) {
+      for (std::string& told : SendProbesToSidecar(sidecar, container)) {
+        sidecar["args"].push_back(std::move(told));
+      }
+    }
     MovePort(container, port_name);
     HoldBack(container, grace);
   }

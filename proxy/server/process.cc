@@ -131,7 +131,7 @@ Process::~Process() {
 }
 
 absl::StatusOr<std::unique_ptr<Process>> Process::Start(
-    std::shared_ptr<const config::Config> config) {
+    std::shared_ptr<const config::Config> config, Options options) {
   RaiseFileLimit();
   std::unique_ptr<log::LogService> logs = MakeLogs(*config);
   absl::StatusOr<std::unique_ptr<TlsContexts>> tls = TlsContexts::Load(*config, *logs);
@@ -146,7 +146,7 @@ absl::StatusOr<std::unique_ptr<Process>> Process::Start(
   process->health_.SetConfigLoaded();
   absl::Status status = process->Bind();
   if (status.ok()) status = process->StartGrpcHealth();
-  if (status.ok()) status = process->StartAdmin();
+  if (status.ok()) status = process->StartAdmin(std::move(options));
   if (!status.ok()) return status;
   process->AddMetrics();
   for (const std::unique_ptr<Worker>& worker : process->workers_) worker->Start();
@@ -201,7 +201,7 @@ absl::Status Process::StartGrpcHealth() {
   return absl::OkStatus();
 }
 
-absl::Status Process::StartAdmin() {
+absl::Status Process::StartAdmin(Options process_options) {
   backend_ = std::make_unique<AdminBackend>(AdminBackend::Parts{
       .config = *config_,
       .registry = registry_,
@@ -219,6 +219,7 @@ absl::Status Process::StartAdmin() {
         });
       }});
   admin::Server::Options options;
+  options.app_probes = std::move(process_options.app_probes);
   options.on_app_change = [this](const admin::AppHealth& health) {
     logs_->shared()
         .Info("app_health")

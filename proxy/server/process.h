@@ -36,8 +36,12 @@ namespace outrigger::server {
 
 class Process {
  public:
+  struct Options {
+    std::vector<admin::AppProbe> app_probes;
+  };
+
   static absl::StatusOr<std::unique_ptr<Process>> Start(
-      std::shared_ptr<const config::Config> config);
+      std::shared_ptr<const config::Config> config, Options options);
   ~Process();
   Process(const Process&) = delete;
   Process& operator=(const Process&) = delete;
@@ -55,7 +59,7 @@ class Process {
           std::unique_ptr<TlsContexts> tls);
   chain::SharedState::Options SharedOptions();
   absl::Status Bind();
-  absl::Status StartAdmin();
+  absl::Status StartAdmin(Options options);
   absl::Status StartGrpcHealth();
   void AddMetrics();
   void StartAppChecks();

@@ -10,16 +10,23 @@ is an element of a pod's initContainers, for a chart that has this one as a depe
   portName    name of the port that takes requests; default: injection.portName
   drain       how long its PreStop may take: terminationGracePeriodSeconds - 5s; default: 25s
   resources   default: sidecar.resources
+  appHealth   arguments for probes of an app that listens on loopback only, see docs/kubernetes.md
 
 A value that begins with `cel:` is an expression for outrigger.cel.
 */}}
 {{- define "outrigger.sidecar" -}}
 {{- $values := .scope.Values -}}
+{{- $args := concat (list "serve" "--config" "/etc/outrigger/config.yaml" "--optional" "--upstream" .upstream) $values.sidecar.extraArgs -}}
+{{- if kindIs "string" .appHealth -}}
+{{- $args = printf "cel:%s + %s" (include "outrigger.cel" $args) (trimPrefix "cel:" .appHealth) -}}
+{{- else -}}
+{{- $args = concat $args (.appHealth | default list) -}}
+{{- end -}}
 name: outrigger
 image: {{ include "outrigger.image" .scope }}
 imagePullPolicy: {{ $values.image.pullPolicy }}
 restartPolicy: Always
-args: {{ concat (list "serve" "--config" "/etc/outrigger/config.yaml" "--optional" "--upstream" .upstream) $values.sidecar.extraArgs | toJson }}
+args: {{ toJson $args }}
 {{- with $values.sidecar.env }}
 env: {{ toJson . }}
 {{- end }}

@@ -13,6 +13,14 @@ namespace {
 using ::testing::HasSubstr;
 using ::testing::StartsWith;
 
+class FakeApp : public AppAsker {
+ public:
+  std::optional<Reply> Ask(std::string_view name, const Request&,
+                           const std::function<CompleteFunction()>&) override {
+    return Reply{404, "text/plain", "no probe " + std::string(name), ""};
+  }
+};
+
 class EndpointsTest : public ::testing::Test {
  protected:
   std::optional<Reply> TryCall(std::string method, std::string target, std::string body = "") {
@@ -36,7 +44,8 @@ class EndpointsTest : public ::testing::Test {
   bool is_from_loopback = true;
   HealthState health{{.workers = 1, .started_at = now}};
   FakeBackend backend;
-  Endpoints endpoints{health, backend};
+  FakeApp app;
+  Endpoints endpoints{health, backend, app};
   std::optional<Reply> late_reply;
 };
 
@@ -46,6 +55,13 @@ TEST_F(EndpointsTest, LivezAndItsAliasesAnswerForTheWorkers) {
     EXPECT_EQ(Call("GET", path).body, "ok\n") << path;
     EXPECT_THAT(Call("GET", std::string(path) + "?verbose").body, StartsWith("[+]ping ok\n"));
   }
+}
+
+TEST_F(EndpointsTest, ProbesOfTheAppArePutToItByNameForAnyone) {
+  is_from_loopback = false;
+  EXPECT_EQ(Call("GET", "/.outrigger/app-health/llm/readiness").body, "no probe llm/readiness");
+  EXPECT_EQ(Call("GET", "/.outrigger/app-health/").status, 404);
+  EXPECT_EQ(Call("POST", "/.outrigger/app-health/a").status, 405);
 }
 
 TEST_F(EndpointsTest, ReadyzAndItsAliasListWhatFails) {

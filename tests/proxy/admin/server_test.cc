@@ -7,6 +7,7 @@
 #include <thread>
 #include <vector>
 
+#include "proxy/admin/loopback.h"
 #include "proxy/base/time.h"
 #include "tests/proxy/admin/fake_backend.h"
 #include "tests/proxy/admin/sockets.h"

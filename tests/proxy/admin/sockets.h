@@ -5,6 +5,7 @@
 #include <arpa/inet.h>
 #include <gtest/gtest.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <unistd.h>
@@ -13,6 +14,8 @@
 #include <string>
 #include <string_view>
 #include <thread>
+
+#include "absl/time/time.h"
 
 namespace outrigger::admin {
 
@@ -51,6 +54,11 @@ class Client {
       text.append(buffer, static_cast<size_t>(n));
     }
     return text;
+  }
+  // Whether anything has come, or the server closed.
+  bool HasAnswerWithin(absl::Duration time) {
+    pollfd waited = {fd_, POLLIN, 0};
+    return poll(&waited, 1, static_cast<int>(absl::ToInt64Milliseconds(time))) == 1;
   }
   // Up to and including `end`, or what there is when the server closes before.
   std::string ReadThrough(std::string_view end) {

@@ -3,6 +3,7 @@
 #include <fstream>
 #include <iterator>
 #include <string>
+#include <vector>
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -107,6 +108,47 @@ spec:
   EXPECT_EQ(pod["spec"]["volumes"][0]["configMap"].dump(), R"({"name":"mine","optional":false})");
   EXPECT_EQ(pod["spec"]["containers"][0]["lifecycle"]["preStop"]["sleep"]["seconds"], 2);
   EXPECT_FALSE(pod["metadata"]["annotations"].contains("prometheus.io/port"));
+}
+
+TEST(Inject, SendsProbesOfAnAppOnLoopbackToTheSidecar) {
+  const Json pod = First(Inject(R"(
+kind: Pod
+metadata: {annotations: {outrigger/app-localhost: "true"}}
+spec:
+  containers:
+  - name: app
+    ports: [{name: http, containerPort: 8000}, {name: side, containerPort: 9000}]
+    startupProbe: {httpGet: {path: "/start?a=b", port: http, httpHeaders: [{name: X, value: y}]}}
+    livenessProbe: {httpGet: {port: 8001, scheme: HTTP}}
+    readinessProbe: {tcpSocket: {port: http}}
+  - name: helper
+    startupProbe: {exec: {command: [true]}}
+    livenessProbe: {httpGet: {path: live, port: 9001}}
+    readinessProbe: {httpGet: {path: /ready, port: 9001, scheme: HTTPS}}
+  - name: third
+    startupProbe: {grpc: {port: 9000}}
+    livenessProbe: {httpGet: {path: /x, port: 80, host: other.example}}
+    readinessProbe: {httpGet: {path: /x, port: nobodys}}
+)"));
+  const std::vector<std::string> args = pod["spec"]["initContainers"][0]["args"];
+  EXPECT_THAT(std::vector<std::string>(args.end() - 4, args.end()),
+              ElementsAre("127.0.0.1:8000",
+                          "--app-health=app/startup=http://127.0.0.1:8000/start?a=b",
+                          "--app-health=app/liveness=http://127.0.0.1:8001/",
+                          "--app-health=helper/liveness=http://127.0.0.1:9001/live"));
+  const Json& app = pod["spec"]["containers"][0];
+  EXPECT_EQ(app["startupProbe"]["httpGet"].dump(),
+            R"({"path":"/.outrigger/app-health/app/startup","port":15020,)"
+            R"("httpHeaders":[{"name":"X","value":"y"}]})");
+  EXPECT_EQ(app["livenessProbe"]["httpGet"]["path"], "/.outrigger/app-health/app/liveness");
+  EXPECT_EQ(app["readinessProbe"]["tcpSocket"]["port"], 8000);
+  const Json& helper = pod["spec"]["containers"][1];
+  EXPECT_EQ(helper["livenessProbe"]["httpGet"].dump(),
+            R"({"path":"/.outrigger/app-health/helper/liveness","port":15020})");
+  EXPECT_EQ(helper["readinessProbe"]["httpGet"]["path"], "/ready");
+  const Json& third = pod["spec"]["containers"][2];
+  EXPECT_EQ(third["livenessProbe"]["httpGet"]["port"], 80);
+  EXPECT_EQ(third["readinessProbe"]["httpGet"]["port"], "nobodys");
 }
 
 TEST(Inject, SaysWhyNot) {
