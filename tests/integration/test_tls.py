@@ -69,6 +69,25 @@ class Listener(TlsTestCase):
         self.assert_refused(proxy, context)
         self.wait_handshakes(proxy, 1, "protocol")
 
+    def test_weak_ciphers_are_refused(self):
+        # The key is one of RSA, so that suites of all kinds would be possible.
+        pair = self.authority.issue("rsa", new_key=tls_support.NEW_RSA_KEY)
+        proxy = self.tls_proxy(self.upstream(HELLO), tls={"cert": pair.cert, "key": pair.key})
+        weak = ["AES128-GCM-SHA256",  # no forward secrecy
+                "ECDHE-RSA-AES128-SHA256", "ECDHE-RSA-AES256-SHA",  # CBC
+                "DHE-RSA-AES128-GCM-SHA256", "AES256-SHA"]
+        good = ["ECDHE-RSA-AES128-GCM-SHA256", "ECDHE-RSA-AES256-GCM-SHA384", "ECDHE-RSA-CHACHA20-POLY1305"]
+        for cipher in good + weak:
+            context = self.authority.client_context(version=TLS_1_2)
+            context.set_ciphers(cipher)
+            with self.subTest(cipher):
+                if cipher in weak:
+                    self.assert_refused(proxy, context)
+                    continue
+                client = self.tls_client(proxy, context)
+                self.assertEqual((client.get().body, client.sock.cipher()[0]), (b"hello", cipher))
+        self.wait_handshakes(proxy, len(weak), "protocol")
+
     def test_curl_and_s_client_get_their_answer(self):
         proxy = self.tls_proxy(self.upstream(HELLO))
         port = proxy.address[1]
@@ -662,6 +681,17 @@ class Upstream(TlsTestCase):
                 self.assertEqual(self.client(proxy).get().status, status)
         self.assertEqual(names[0], "model.example")
         self.assertEqual(names[1], None)  # an address is no name
+
+    def test_a_service_that_speaks_weak_ciphers_alone_is_a_failed_connect(self):
+        pair = self.authority.issue("rsa", new_key=tls_support.NEW_RSA_KEY)
+        for cipher, status in (("ECDHE-RSA-AES128-GCM-SHA256", 200), ("AES128-GCM-SHA256", 503),
+                               ("ECDHE-RSA-AES128-SHA256", 503)):
+            with self.subTest(cipher):
+                context = self.authority.server_context(pair, version=TLS_1_2)
+                context.set_ciphers(cipher)
+                proxy = self.outrigger(self.upstream(over_tls(context, HELLO)), filters=[], upstream_options={
+                    "tls": {"ca": self.authority.cert}})
+                self.assertEqual(self.client(proxy).get().status, status)
 
     def test_bad_certificates_fail_as_a_connect_does(self):
         stranger = Authority(self.folder, "stranger")

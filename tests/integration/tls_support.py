@@ -11,10 +11,12 @@ import functools
 import os
 import select
 import shutil
+import socket
 import ssl
 import subprocess
 import tempfile
 import threading
+import time
 from typing import NamedTuple
 
 import harness
@@ -32,6 +34,7 @@ def _openssl(*arguments):
 
 
 _NEW_KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
+NEW_RSA_KEY = ("-newkey", "rsa:2048", "-nodes")
 
 
 class Authority:
@@ -45,10 +48,10 @@ class Authority:
         _openssl("req", "-x509", *_NEW_KEY, "-keyout", self._key, "-out", self.cert, "-subj", f"/CN={name}",
                  "-days", "1")
 
-    def issue(self, name, san=SERVER_NAMES, days=1):
+    def issue(self, name, san=SERVER_NAMES, days=1, new_key=_NEW_KEY):
         """A certificate and its key; negative days: already expired."""
         base = os.path.join(self.folder, f"{self.name}-{name}")
-        _openssl("req", "-new", *_NEW_KEY, "-keyout", base + ".key", "-out", base + ".csr", "-subj",
+        _openssl("req", "-new", *new_key, "-keyout", base + ".key", "-out", base + ".csr", "-subj",
                  f"/CN={name}")
         with open(base + ".ext", "w", encoding="ascii") as file:
             file.write(f"subjectAltName={san}\n" if san else "basicConstraints=CA:FALSE\n")
@@ -103,6 +106,7 @@ class SharedTlsSocket:
         self._sock = sock
         self._waits = waits  # in recv(); else BlockingIOError when what has come belongs to TLS alone
         self._timeout = sock.gettimeout()
+        self._is_reset = False  # to be closed by a reset
         self._sock.settimeout(0)
         self._one = threading.Lock()  # one call of OpenSSL at a time
         self._writers = threading.Lock()
@@ -138,7 +142,11 @@ class SharedTlsSocket:
                     if data:
                         return data
                     raise
+                except (ssl.SSLZeroReturnError, ValueError):
+                    return data  # both sides have ended
                 except ssl.SSLError as error:
+                    if data:
+                        return data
                     raise ConnectionResetError(str(error)) from None
             if not self._waits:
                 raise BlockingIOError
@@ -160,17 +168,62 @@ class SharedTlsSocket:
                 if not select.select([], [self], [], self._timeout)[1]:
                     raise TimeoutError
 
+    def recv_ready(self):
+        """What has come, without waiting for more; nothing: TLS needed all of it for itself."""
+        waits, self._waits = self._waits, False
+        try:
+            return self.recv(1)
+        except BlockingIOError:
+            return None
+        finally:
+            self._waits = waits
+
     def shutdown(self, how):
-        self._sock.shutdown(how)
+        if how != socket.SHUT_WR:
+            self._sock.shutdown(how)
+            return
+        # The end of this side is close_notify; the other side goes on.
+        with self._writers, self._one:
+            try:
+                self._sock.unwrap()
+            except (OSError, ValueError):
+                pass  # SSLWantReadError: the other side has not ended yet; ValueError: both have
+
+    def getpeername(self):
+        return self._sock.getpeername()
 
     def setsockopt(self, *arguments):
+        self._is_reset |= arguments[1] == socket.SO_LINGER
         self._sock.setsockopt(*arguments)
 
     def getsockname(self):
         return self._sock.getsockname()
 
     def close(self):
+        if self._sock.fileno() >= 0 and not self._is_reset:
+            self.shutdown(socket.SHUT_WR)
         self._sock.close()
+
+
+class SharedTlsClient(harness.RawClient):
+    """A RawClient over TLS whose threads may send and receive at a time. Its end counts only with close_notify."""
+
+    def __init__(self, address, context, **options):
+        super().__init__(address, **options)
+        self.sock = SharedTlsSocket(context.wrap_socket(self.sock, server_hostname="localhost",
+                                                        suppress_ragged_eofs=False))
+
+    def has_data(self, timeout=0.0):
+        """Tickets are no data."""
+        deadline = time.monotonic() + timeout
+        while not self.buffer:
+            if not super().has_data(max(0.0, deadline - time.monotonic())):
+                return False
+            data = self.sock.recv_ready()
+            if data == b"":
+                return True  # the end
+            self.buffer += data or b""
+        return True
 
 
 class TlsClient(harness.RawClient):
