@@ -87,9 +87,8 @@ class Peer:
 
     def read_exactly(self, count):
         """When the stream ends before, what has come is left in the buffer."""
-        parts = [self.buffer[:count]]
-        self.buffer = self.buffer[count:]
-        left = count - len(parts[0])
+        parts = [self.buffer]
+        left = count - len(self.buffer)
         try:
             while left > 0:
                 data = self.sock.recv(min(left, 1 << 20))
@@ -100,7 +99,10 @@ class Peer:
         except (EOFError, ConnectionError):
             self.buffer = b"".join(parts)
             raise
-        return b"".join(parts)
+        # A socket of TLS may give more than it was asked for.
+        data = b"".join(parts)
+        self.buffer = data[count:]
+        return data[:count]
 
     def read_to_end(self):
         """All bytes until FIN or RST, and whether it was a FIN."""
@@ -327,8 +329,10 @@ class ScriptedUpstream:
     the test.
     """
 
-    def __init__(self, script, path=None, receive_buffer=None, starts_at_once=False):
+    def __init__(self, script, path=None, receive_buffer=None, starts_at_once=False, tls=None):
         self.script = script
+        self.is_tls = tls is not None
+        self._tls = tls  # the context of a server
         self.connections = []
         self.errors = []
         self._starts_at_once = starts_at_once
@@ -371,6 +375,11 @@ class ScriptedUpstream:
                 sock.settimeout(DEADLINE)
             connection.number = len(self.connections)
             self.connections.append(connection)
+            if self._tls:
+                from tls_support import SharedTlsSocket  # noqa: C0415 - which needs this module
+
+                sock = connection.sock = SharedTlsSocket(
+                    self._tls.wrap_socket(sock, server_side=True, suppress_ragged_eofs=False))
             self.script(connection)
         except (EOFError, OSError):
             pass
@@ -588,7 +597,8 @@ class TestCase(unittest.TestCase):
         if self.upstream_protocol == "http2":
             from http2_upstream import Http2Upstream as kind  # noqa: C0415 - which needs this module
         if self.is_tls:
-            options["tls"] = self._authority().server_context(protocols=["h2"])
+            protocols = ["h2"] if self.upstream_protocol == "http2" else ["http/1.1"]
+            options["tls"] = self._authority().server_context(protocols=protocols)
         upstream = kind(script, **options)
         self.addCleanup(self._stop_upstream, upstream)
         return upstream
@@ -663,6 +673,10 @@ class TestCase(unittest.TestCase):
             if self.is_tls:
                 options["tls"] = self._authority().client_context(protocols=["h2"])
             return Http2Client(proxy.addresses[listener], **options)
+        if self.is_tls:
+            from tls_support import SharedTlsClient  # noqa: C0415 - which needs this module
+
+            return SharedTlsClient(proxy.addresses[listener], self._authority().client_context(), **options)
         return RawClient(proxy.addresses[listener], **options)
 
     def client(self, proxy, listener=0, **options):
@@ -711,6 +725,11 @@ def also_to_http2(namespace, *classes, without=()):
 def also_over_tls(namespace, *classes, without=()):
     """The same with HTTP/2 over TLS on both sides of the proxy."""
     _add_copies(namespace, classes, without, "OverTls", protocol="http2", upstream_protocol="http2", is_tls=True)
+
+
+def also_http1_over_tls(namespace, *classes, without=()):
+    """The same with HTTP/1.1 over TLS on both sides."""
+    _add_copies(namespace, classes, without, "Http1OverTls", is_tls=True)
 
 
 def _add_copies(namespace, classes, without, suffix, **protocols):

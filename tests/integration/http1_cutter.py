@@ -23,6 +23,10 @@ class Cutter:
             if event:
                 yield event
 
+    def _tunnel(self):
+        data, self.buffer = self.buffer, b""
+        return ("data", data, False) if data else None
+
     def _take(self, mark):
         head, found, rest = self.buffer.partition(mark)
         if not found:

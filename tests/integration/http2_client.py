@@ -8,6 +8,8 @@ So one test serves for both protocols: what it sends as HTTP/1.1 is translated, 
 back is rendered as HTTP/1.1 in the order of the requests (a body without Content-Length in chunks, a reset stream as
 the end of the connection). Bytes are taken from the socket only while the caller waits for some, and only then are
 windows opened; so a caller that does not read is a client that does not read.
+
+A handshake of WebSockets becomes an extended CONNECT (RFC 8441), and the rest of the connection is its tunnel.
 """
 
 import threading
@@ -22,8 +24,18 @@ import h2.settings
 
 import harness
 from http1_cutter import HOP_BY_HOP, Cutter
+from websocket_support import accept_of
 
 GOAWAY = 7
+
+
+def is_upgrade(names):
+    return "upgrade" in names and "upgrade" in names.get("connection", "").lower()
+
+
+def answer_to_upgrade(protocol, key):
+    accept = [("sec-websocket-accept", accept_of(key))] if key else []
+    return [("connection", "Upgrade"), ("upgrade", protocol), *accept]
 
 
 class Stream:
@@ -37,6 +49,8 @@ class Stream:
         self.is_reset = False
         self.reset_code = None
         self.is_sent = False
+        self.upgrade = None  # what an opened tunnel answers in HTTP/1.1
+        self.is_tunnel = False
 
 
 class RequestTranslator(Cutter):
@@ -49,7 +63,9 @@ class RequestTranslator(Cutter):
         lines = head.split(b"\r\n")
         fields = [harness.parse_field(line) for line in lines[1:]]
         names = {name.lower(): value for name, value in fields}
-        if names.get("transfer-encoding") == "chunked":
+        if is_upgrade(names):
+            self.state = "tunnel"
+        elif names.get("transfer-encoding") == "chunked":
             self.state = "chunk_size"
         else:
             self.left = int(names.get("content-length", 0))
@@ -117,6 +133,10 @@ class Http2Client(harness.RawClient):
             authority, slash, path = target[len("http://"):].partition("/")
             target = slash + path or "/"
         headers = [(":method", method), (":path", target), (":scheme", self.scheme), (":authority", authority)]
+        names = {name.lower(): value for name, value in fields}
+        if is_upgrade(names):
+            headers[0:1] = [(":method", "CONNECT"), (":protocol", names["upgrade"])]
+            nominated.add("sec-websocket-key")
         headers += [(name.lower(), value) for name, value in fields
                     if name.lower() not in HOP_BY_HOP | nominated | {"host"} or name.lower() == "te"]
         with self.lock:
@@ -125,6 +145,9 @@ class Http2Client(harness.RawClient):
             self.order.append(self._open.id)
             has_body = self._translator.state != "body" or self._translator.left > 0
             self._open.is_sent = not has_body
+            if is_upgrade(names):
+                self._open.upgrade = answer_to_upgrade(names["upgrade"], names.get("sec-websocket-key"))
+                self._wait_for_tunnels()
             self.h2.send_headers(self._open.id, headers, end_stream=not has_body)
             self._flush()
 
@@ -134,7 +157,9 @@ class Http2Client(harness.RawClient):
         deadline = time.monotonic() + (self.sock.gettimeout() or harness.DEADLINE)
         while data:
             with self.lock:
-                if stream.is_reset or stream.has_ended or self._end:
+                if stream.is_tunnel and (stream.is_reset or self._end):
+                    raise BrokenPipeError
+                if stream.is_reset or self._end or (stream.has_ended and not stream.is_tunnel):
                     return  # nobody wants the rest
                 room = min(self.h2.local_flow_control_window(stream.id), self.h2.max_outbound_frame_size)
                 if room > 0:
@@ -159,6 +184,21 @@ class Http2Client(harness.RawClient):
             else:
                 self.h2.end_stream(stream.id)
             self._flush()
+
+    def _wait_for_tunnels(self):
+        """They may be asked for when the proxy's settings have said so."""
+        deadline = time.monotonic() + harness.DEADLINE
+        while not self.h2.remote_settings.enable_connect_protocol:
+            self._receive(0.05)
+            if time.monotonic() > deadline:
+                raise TimeoutError
+
+    def half_close(self):
+        """Of a tunnel; otherwise of the connection."""
+        if self._open is None or not self._open.is_tunnel:
+            super().half_close()
+        else:
+            self._send_end([])
 
     def reset_streams(self, code=h2.errors.ErrorCodes.CANCEL):
         """RST_STREAM on all streams whose answers were not read."""
@@ -225,6 +265,10 @@ class Http2Client(harness.RawClient):
         elif isinstance(event, h2.events.ResponseReceived):
             names = {name for name, _ in event.headers}
             status = dict(event.headers)[":status"]
+            if stream.upgrade and status == "200":
+                stream.is_tunnel = True
+                stream.rendered += self._render_head([(":status", "101"), *event.headers[1:], *stream.upgrade])
+                return
             is_bodiless = event.stream_ended is not None or status in ("204", "304")
             stream.is_chunked = "content-length" not in names and not is_bodiless
             more = [("transfer-encoding", "chunked")] if stream.is_chunked else []
@@ -252,7 +296,7 @@ class Http2Client(harness.RawClient):
     @staticmethod
     def _render_head(headers):
         status = int(dict(headers)[":status"])
-        phrase = {100: "Continue", 103: "Early Hints", 200: "OK"}.get(status, "Status")
+        phrase = {100: "Continue", 101: "Switching Protocols", 103: "Early Hints", 200: "OK"}.get(status, "Status")
         fields = "".join(f"{name}: {value}\r\n" for name, value in headers if name[0] != ":")
         return f"HTTP/1.1 {status} {phrase}\r\n{fields}\r\n".encode("latin-1")
 
@@ -266,6 +310,9 @@ class Http2Client(harness.RawClient):
                 if not stream.has_ended and not stream.is_reset:
                     return got
                 self.order.pop(0)
+                if stream.is_tunnel:
+                    self._tunnel_end = EOFError() if stream.has_ended else ConnectionResetError()
+                    return got
                 del self.streams[stream.id]
                 if not stream.has_ended:
                     self._cut = True
@@ -275,6 +322,7 @@ class Http2Client(harness.RawClient):
             return False
 
     _cut = False
+    _tunnel_end = None  # how its direction to this side ended
 
     def _fill(self):
         deadline = time.monotonic() + (self.sock.gettimeout() or harness.DEADLINE)
@@ -286,8 +334,8 @@ class Http2Client(harness.RawClient):
                 if self._cut and not self.buffer:
                     continue
                 return
-            if self._end:
-                raise self._end
+            if self._tunnel_end or self._end:
+                raise self._tunnel_end or self._end
             if not self._receive(0.05) and time.monotonic() > deadline:
                 raise TimeoutError
 
@@ -308,7 +356,7 @@ class Http2Client(harness.RawClient):
     def has_data(self, timeout=0.0):
         deadline = time.monotonic() + timeout
         while not self.buffer:
-            if self._drain() or self._end:
+            if self._drain() or self._tunnel_end or self._end:
                 return True
             if not self._receive(max(0.0, deadline - time.monotonic())):
                 return False

@@ -5,7 +5,8 @@
 The counterpart of http2_client.py: each stream is a "connection" that carries one request, played by the script in a
 thread of its own. What the script sends as HTTP/1.1 is translated, however it is split; what it reads is the request
 rendered as HTTP/1.1. Closing before the answer is complete, or resetting, becomes RST_STREAM. The stream's window is
-opened only for what the script has read.
+opened only for what the script has read. An extended CONNECT (RFC 8441) is read as the handshake that it stands for, and
+a 101 makes a tunnel of the stream.
 """
 
 import socket
@@ -20,6 +21,7 @@ import h2.settings
 
 import harness
 from http1_cutter import HOP_BY_HOP, Cutter
+from websocket_support import KEY
 
 
 class ResponseTranslator(Cutter):
@@ -39,6 +41,9 @@ class ResponseTranslator(Cutter):
         status = int(lines[0].split(b" ")[1])
         fields = [harness.parse_field(line) for line in lines[1:]]
         names = {name.lower(): value for name, value in fields}
+        if status == 101:
+            self.state = "tunnel"
+            return "head", 200, [field for field in fields if field[0].lower() != "sec-websocket-accept"], False
         if status < 200:
             return "head", status, fields, False
         if self.method == "HEAD" or status in (204, 304):
@@ -94,6 +99,7 @@ class StreamPeer(harness.UpstreamConnection):
         self.fields = list(event.headers)
         pseudo = dict(field for field in self.fields if field[0].startswith(":"))
         self.method = pseudo[":method"]
+        self.upgrade = pseudo.get(":protocol")
         self._translator = ResponseTranslator(self.method)
         self._incoming = self._render(pseudo, event)
         self._unread = 0  # bytes of DATA whose window was not given back
@@ -105,13 +111,17 @@ class StreamPeer(harness.UpstreamConnection):
     def _render(self, pseudo, event):
         regular = [field for field in self.fields if not field[0].startswith(":")]
         names = {name for name, _ in regular}
-        self.is_chunked = event.stream_ended is None and "content-length" not in names
-        lines = [f"{self.method} {pseudo[':path']} HTTP/1.1"]
+        self.is_chunked = event.stream_ended is None and "content-length" not in names and not self.upgrade
+        lines = [f"{'GET' if self.upgrade else self.method} {pseudo[':path']} HTTP/1.1"]
         if ":authority" in pseudo:
             lines.append(f"host: {pseudo[':authority']}")
         lines += [f"{name}: {value}" for name, value in regular]
         if self.is_chunked:
             lines.append("transfer-encoding: chunked")
+        if self.upgrade:
+            lines += ["connection: Upgrade", f"upgrade: {self.upgrade}"]
+        if self.upgrade == "websocket":
+            lines.append(f"sec-websocket-key: {KEY}")
         return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
 
     # By the wire's thread, under its lock.
@@ -136,12 +146,13 @@ class StreamPeer(harness.UpstreamConnection):
         with wire.changed:
             wire.wait_for(lambda: self._incoming or self.is_ended or self.is_gone, self.sock.timeout)
             if not self._incoming:
-                if self.is_gone:
+                # The other direction of a tunnel may be cancelled behind the end of this one.
+                if self.is_gone and not (self.is_tunnel and self.is_ended):
                     raise ConnectionResetError
                 raise EOFError
             self.buffer += self._incoming
             self._incoming = b""
-            if self._unread and not self.is_gone and not self.is_over:
+            if self._unread and not self.is_gone and (not self.is_over or self.is_tunnel):
                 try:
                     wire.h2.acknowledge_received_data(self._unread, self.stream_id)
                 except (h2.exceptions.ProtocolError, KeyError):
@@ -163,8 +174,14 @@ class StreamPeer(harness.UpstreamConnection):
                 self.buffer = b"".join(parts)
                 raise
 
+    @property
+    def is_tunnel(self):
+        return self._translator.state == "tunnel"
+
     def read_to_end(self):
-        """Until the stream is gone: that the request has ended says nothing about its client."""
+        """Until the stream is gone: that a request has ended says nothing about its client."""
+        if self.is_tunnel:
+            return super().read_to_end()
         with self.wire.changed:
             self.wire.wait_for(lambda: self.is_gone, self.sock.timeout)
             data, self.buffer, self._incoming = self.buffer + self._incoming, b"", b""
@@ -236,10 +253,13 @@ class StreamPeer(harness.UpstreamConnection):
                 return
             self.wire.flush()
 
+    def half_close(self):
+        self._send_end([])
+
     def close(self):
         if self.is_over:
             return
-        if self._translator.state == "until_close":
+        if self._translator.state in ("until_close", "tunnel"):
             try:
                 self._send_end([])
             except OSError:
@@ -265,7 +285,8 @@ class Wire:
                                            normalize_outbound_headers=False)
         self.h2 = h2.connection.H2Connection(config)
         settings = {h2.settings.SettingCodes.INITIAL_WINDOW_SIZE: 65535,
-                    h2.settings.SettingCodes.MAX_CONCURRENT_STREAMS: upstream.max_streams}
+                    h2.settings.SettingCodes.MAX_CONCURRENT_STREAMS: upstream.max_streams,
+                    h2.settings.SettingCodes.ENABLE_CONNECT_PROTOCOL: 1}
         self.h2.local_settings = h2.settings.Settings(client=False, initial_values=settings)
 
     def wait_for(self, condition, timeout):
@@ -350,7 +371,7 @@ class Wire:
         if stream is None:
             return
         if isinstance(event, h2.events.DataReceived):
-            if stream.is_over and event.flow_controlled_length:
+            if stream.is_over and not stream.is_tunnel and event.flow_controlled_length:
                 try:
                     self.h2.increment_flow_control_window(event.flow_controlled_length)
                 except h2.exceptions.ProtocolError:

@@ -679,5 +679,23 @@ class Filters(Tunnels):
         self.assertEqual(self.proxy.metric("idempotency_total"), 0)
 
 
+# What is left out is about the bytes of HTTP/1.1, or would be waited for in vain on a connection of many streams.
+OF_HTTP1 = [
+    "test_case_and_company_of_the_fields_do_not_matter",
+    "test_refused_is_an_ordinary_answer_and_the_connection_s_last",
+    "test_bytes_behind_a_refused_handshake_are_not_a_request",
+    "test_idle_tunnels_hold_no_buffers",
+]
+TO_HTTP1 = [
+    *OF_HTTP1,
+    "test_is_answered_on_both_sides_and_bytes_pass",
+    "test_bytes_behind_a_handshake_wait_for_the_answer",
+    "test_the_service_closes_and_the_client_goes_on_sending",
+]
+harness.also_over_http2(globals(), Handshake, Bytes, Ends, Times, Drain, Filters, without=OF_HTTP1)
+harness.also_to_http2(globals(), Handshake, Bytes, Ends, Times, Drain, Filters, without=TO_HTTP1)
+harness.also_over_tls(globals(), Handshake, Bytes, Ends, Drain, without=TO_HTTP1)
+harness.also_http1_over_tls(globals(), Handshake, Bytes, Ends, Times, Drain)
+
 if __name__ == "__main__":
     unittest.main()
