@@ -41,6 +41,10 @@ CASES = [
 
 
 class GrpcInterop(harness.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        suites.forget_scores("grpc_interop")
+
     def setUp(self):
         super().setUp()
         self.caller = suites.install("grpc-go", "google.golang.org/grpc/interop/client", VERSION)
@@ -69,7 +73,7 @@ class GrpcInterop(harness.TestCase):
     def run_cases(self, what, listener=None, flags=()):
         proxy = self.start(listener)
         failed = {case: text for case in CASES if (text := self.run_case(proxy, case, *flags)) is not None}
-        print(f"grpc interop, {what}: {len(CASES) - len(failed)} of {len(CASES)}")
+        suites.score("grpc_interop", f"{what}: {len(CASES)} tests, {len(CASES) - len(failed)} passed")
         self.assertEqual(failed, {}, "\n".join(failed.values()))
         self.assertGreater(proxy.metric("grpc_calls_total", code="OK"), len(CASES))
         self.assert_idle(proxy)

@@ -9,6 +9,20 @@ import tempfile
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "integration"))
 
 SUITES = pathlib.Path(os.environ.get("SUITES_DIR") or tempfile.gettempdir())
+SCORES = SUITES / "scores"
+
+
+def forget_scores(suite):
+    """Of an earlier run."""
+    (SCORES / suite).unlink(missing_ok=True)
+
+
+def score(suite, text):
+    """Prints it, and keeps it for the end of tools/test."""
+    print(f"{suite}, {text}", flush=True)
+    SCORES.mkdir(parents=True, exist_ok=True)
+    with open(SCORES / suite, "a", encoding="ascii") as file:
+        file.write(f"{suite}, {text}\n")
 
 
 def install(suite, package, version):
