@@ -38,9 +38,11 @@ class ClientContext final : public Context {
                                                  SessionObserver& observer) const;
 
  private:
+  struct ClientGeneration;
+
   absl::StatusOr<std::unique_ptr<Generation>> Make(const std::vector<X509Ptr>& ca) override;
 
-  const ClientOptions options_;
+  const std::shared_ptr<const ClientOptions> options_;
 };
 
 }  // namespace outrigger::tls

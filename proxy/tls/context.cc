@@ -63,22 +63,8 @@ std::shared_ptr<Context::Generation> Context::current() const {
   return current_;
 }
 
-std::vector<Context::Stamp> Context::Stamps() const {
-  std::vector<Stamp> stamps;
-  for (const std::string* path : {&files_.cert, &files_.key, &files_.ca}) {
-    Stamp stamp;
-    struct stat status {};
-    if (!path->empty() && stat(path->c_str(), &status) == 0) {
-      stamp.exists = true;
-      stamp.device = status.st_dev;
-      stamp.inode = status.st_ino;
-      stamp.size = status.st_size;
-      stamp.modified_nanos =
-          int64_t{status.st_mtim.tv_sec} * 1'000'000'000 + status.st_mtim.tv_nsec;
-    }
-    stamps.push_back(stamp);
-  }
-  return stamps;
+std::vector<FileStamp> Context::Stamps() const {
+  return {FileStamp::Of(files_.cert), FileStamp::Of(files_.key), FileStamp::Of(files_.ca)};
 }
 
 absl::StatusOr<std::shared_ptr<Context::Generation>> Context::Build() {

@@ -15,8 +15,6 @@
 
 #pragma once
 
-#include <sys/stat.h>
-
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -25,6 +23,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "proxy/base/file_stamp.h"
 #include "proxy/tls/openssl.h"
 #include "proxy/tls/san_rule.h"
 
@@ -50,6 +49,7 @@ class Context {
 
   // When the certificate in use ends; nothing when there is none.
   std::optional<absl::Time> not_after() const;
+  const Files& files() const { return files_; }
 
  protected:
   // What is loaded at a time; lives as long as its connections.
@@ -67,22 +67,12 @@ class Context {
   static absl::Status Trust(SSL_CTX& ctx, const std::vector<X509Ptr>& ca);
 
  private:
-  struct Stamp {
-    bool exists = false;
-    dev_t device = 0;
-    ino_t inode = 0;
-    off_t size = 0;
-    int64_t modified_nanos = 0;
-
-    friend bool operator==(const Stamp&, const Stamp&) = default;
-  };
-
-  std::vector<Stamp> Stamps() const;
+  std::vector<FileStamp> Stamps() const;
   absl::StatusOr<std::shared_ptr<Generation>> Build();
   absl::Status UseCertificate(Generation& generation) const;
 
   const Files files_;
-  std::vector<Stamp> stamps_;
+  std::vector<FileStamp> stamps_;
   mutable std::mutex mutex_;  // guards current_
   std::shared_ptr<Generation> current_;
 };

@@ -13,40 +13,42 @@ namespace outrigger::tls {
 // With its own ticket keys: what an earlier trust let in cannot come back by a ticket.
 struct ServerContext::ServerGeneration final : Generation {
   TicketKeys ticket_keys;
+  std::shared_ptr<const ServerOptions> options;  // what `ctx` and the sessions point to
 };
 
 ServerContext::ServerContext(ServerOptions options)
-    : Context(options.files), options_(std::move(options)) {}
+    : Context(options.files), options_(std::make_shared<const ServerOptions>(std::move(options))) {}
 
 std::unique_ptr<net::SecureSession> ServerContext::NewSession(int fd,
                                                               SessionObserver& observer) const {
   std::shared_ptr<Generation> generation = current();
   SslPtr ssl(SSL_new(generation->ctx.get()));
-  return std::make_unique<Session>(std::move(ssl), std::move(generation), fd,
-                                   Session::Policy{.is_server = true, .allowed = &options_.allowed},
-                                   observer);
+  return std::make_unique<Session>(
+      std::move(ssl), std::move(generation), fd,
+      Session::Policy{.is_server = true, .allowed = &options_->allowed}, observer);
 }
 
 absl::StatusOr<std::unique_ptr<Context::Generation>> ServerContext::Make(
     const std::vector<X509Ptr>& ca) {
   auto generation = std::make_unique<ServerGeneration>();
+  generation->options = options_;
   generation->ctx.reset(SSL_CTX_new(TLS_server_method()));
   if (generation->ctx == nullptr) return absl::InternalError(TakeErrorText());
   SSL_CTX& ctx = *generation->ctx;
   SSL_CTX_set_options(&ctx, SSL_OP_CIPHER_SERVER_PREFERENCE);
-  SSL_CTX_set_alpn_select_cb(&ctx, SelectProtocol, const_cast<ServerOptions*>(&options_));
+  SSL_CTX_set_alpn_select_cb(&ctx, SelectProtocol, const_cast<ServerOptions*>(options_.get()));
   // Sessions are kept by the clients, as tickets.
   SSL_CTX_set_session_cache_mode(&ctx, SSL_SESS_CACHE_OFF);
   generation->ticket_keys.Install(ctx);
   constexpr std::string_view kIdContext = "outrigger";  // needed with client certificates
   SSL_CTX_set_session_id_context(&ctx, reinterpret_cast<const unsigned char*>(kIdContext.data()),
                                  kIdContext.size());
-  if (options_.client_auth != ClientAuth::kNone) {
+  if (options_->client_auth != ClientAuth::kNone) {
     const absl::Status trusted = Trust(ctx, ca);
     if (!trusted.ok()) return trusted;
     for (const X509Ptr& certificate : ca) SSL_CTX_add_client_CA(&ctx, certificate.get());
     const int must_show =
-        options_.client_auth == ClientAuth::kRequire ? SSL_VERIFY_FAIL_IF_NO_PEER_CERT : 0;
+        options_->client_auth == ClientAuth::kRequire ? SSL_VERIFY_FAIL_IF_NO_PEER_CERT : 0;
     SSL_CTX_set_verify(&ctx, SSL_VERIFY_PEER | must_show, VerifyPeer);
   }
   return generation;

@@ -42,7 +42,7 @@ class ServerContext final : public Context {
   static int SelectProtocol(SSL* ssl, const unsigned char** selected, unsigned char* selected_size,
                             const unsigned char* offered, unsigned int offered_size, void* self);
 
-  const ServerOptions options_;
+  const std::shared_ptr<const ServerOptions> options_;
 };
 
 }  // namespace outrigger::tls
