@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "fmt/format.h"
+#include "proxy/config/change.h"
 #include "proxy/config/checks.h"
 #include "proxy/config/description.h"
 #include "proxy/config/presets.h"
@@ -98,7 +99,8 @@ std::optional<ConfigErrors> SetUpstream(std::string_view upstream, Config& confi
 
 }  // namespace
 
-Expected<Config, ConfigErrors> Parse(std::string_view text, std::string name) {
+Expected<Config, ConfigErrors> Parse(std::string_view text, std::string name,
+                                     const Config* running) {
   Expected<NodePtr, ConfigError> root = LoadYaml(text);
   if (!root.ok()) return ConfigErrors{std::move(name), {root.error()}};
 
@@ -107,11 +109,12 @@ Expected<Config, ConfigErrors> Parse(std::string_view text, std::string name) {
   DescribeConfig()->Parse(**root, "", diagnostics, config);
   Complete(**root, config);
   CheckConfig(config, **root, diagnostics);
+  if (running != nullptr) CheckChange(*running, config, **root, diagnostics);
   if (!diagnostics.empty()) return std::move(diagnostics).Finish(std::move(name));
   return config;
 }
 
-Expected<Config, ConfigErrors> LoadFile(const std::string& path) {
+Expected<Config, ConfigErrors> LoadFile(const std::string& path, const Config* running) {
   std::ifstream file(path, std::ios::binary);
   std::string text;
   // One byte more than LoadYaml accepts is enough to be told that the file is too large.
@@ -123,24 +126,28 @@ Expected<Config, ConfigErrors> LoadFile(const std::string& path) {
     return OneError(path, fmt::format("cannot read the file: {}", reason));
   }
   text.resize(static_cast<size_t>(file.gcount()));
-  return Parse(text, path);
+  return Parse(text, path, running);
 }
 
-Expected<Config, ConfigErrors> Default(std::string_view upstream) {
+Expected<Config, ConfigErrors> Default(std::string_view upstream, const Config* running) {
   Config config;
   std::optional<ConfigErrors> errors = SetUpstream(upstream, config);
   if (errors.has_value()) return *std::move(errors);
-  Complete(Node{}, config);
+  const Node nothing;
+  Complete(nothing, config);
+  Diagnostics diagnostics;
+  if (running != nullptr) CheckChange(*running, config, nothing, diagnostics);
+  if (!diagnostics.empty()) return std::move(diagnostics).Finish("--upstream");
   return config;
 }
 
-Expected<Config, ConfigErrors> Load(const Source& source) {
-  if (source.file.empty()) return Default(source.upstream);
+Expected<Config, ConfigErrors> Load(const Source& source, const Config* running) {
+  if (source.file.empty()) return Default(source.upstream, running);
   struct stat about {};
   if (source.is_file_optional && stat(source.file.c_str(), &about) != 0 && errno == ENOENT) {
-    return Default(source.upstream);
+    return Default(source.upstream, running);
   }
-  Expected<Config, ConfigErrors> config = LoadFile(source.file);
+  Expected<Config, ConfigErrors> config = LoadFile(source.file, running);
   if (!config.ok() || source.upstream.empty()) return config;
   std::optional<ConfigErrors> errors = SetUpstream(source.upstream, *config);
   if (errors.has_value()) return *std::move(errors);

@@ -60,6 +60,8 @@ enum class ReadinessFlip { kBreaker };
 struct ReadinessConfig {
   std::vector<ReadinessFlip> flip_on;
   absl::Duration max_unready_for = absl::Seconds(30);
+
+  friend bool operator==(const ReadinessConfig&, const ReadinessConfig&) = default;
 };
 
 struct Config {
@@ -80,15 +82,17 @@ struct Config {
   std::vector<RouteConfig> preset_routes;
 };
 
-// `name` stands for the file in messages.
-Expected<Config, ConfigErrors> Parse(std::string_view text, std::string name);
+// `name` stands for the file in messages. With `running`, a reload: what cannot change while that
+// is in use is an error as well.
+Expected<Config, ConfigErrors> Parse(std::string_view text, std::string name,
+                                     const Config* running = nullptr);
 
 // Errors in reading the file are reported like errors in it, without line and column.
-Expected<Config, ConfigErrors> LoadFile(const std::string& path);
+Expected<Config, ConfigErrors> LoadFile(const std::string& path, const Config* running = nullptr);
 
 // The configuration without a file: everything at its default, one upstream. `upstream` is
 // host:port, unix:/path or http://host[:port].
-Expected<Config, ConfigErrors> Default(std::string_view upstream);
+Expected<Config, ConfigErrors> Default(std::string_view upstream, const Config* running = nullptr);
 
 // Where a configuration comes from.
 struct Source {
@@ -98,7 +102,7 @@ struct Source {
   bool is_file_optional =
       false;  // a file that does not exist is as an empty one; `upstream` is stated
 };
-Expected<Config, ConfigErrors> Load(const Source& source);
+Expected<Config, ConfigErrors> Load(const Source& source, const Config* running = nullptr);
 
 // The effective values in the form of the file; Parse reads the dump back to an equal
 // configuration.
