@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <csignal>
 #include <cstdio>
 #include <iostream>
 #include <iterator>
@@ -56,10 +57,15 @@ int Serve(const Source& source, const std::vector<std::string>& app_health) {
     }
     options.app_probes.push_back(*std::move(probe));
   }
+  // It asks for a reload, for which the proxy may not be ready yet.
+  std::signal(SIGHUP, SIG_IGN);
+  // Before the file is read: what changes meanwhile is seen later.
+  outrigger::server::ConfigOrigin origin{source, outrigger::FileStamp::Of(source.file)};
   Expected<Config, ConfigErrors> config = outrigger::config::Load(source);
   if (!config.ok()) return Report(config.error());
-  auto process = Process::Start(std::make_shared<const Config>(std::move(config).value()),
-                                std::move(options));
+  auto process = outrigger::server::Process::Start(
+      std::make_shared<const Config>(std::move(config).value()), std::move(origin),
+      std::move(options));
   if (!process.ok()) {
     fmt::print(stderr, "outrigger: {}\n", std::string(process.status().message()));
     return kFailed;

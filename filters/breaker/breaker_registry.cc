@@ -45,11 +45,17 @@ std::vector<std::shared_ptr<Breaker>> BreakerRegistry::List() const {
   return list;
 }
 
-bool BreakerRegistry::HasRoom() {
-  if (breakers_.size() < capacity_) return true;
+void BreakerRegistry::DropUnused() {
+  const std::lock_guard lock(mutex_);
+  EraseUnused();
+  if (overflow_ != nullptr && overflow_.use_count() == 1) overflow_ = nullptr;
+}
+
+bool BreakerRegistry::HasRoom() { return breakers_.size() < capacity_ || EraseUnused() > 0; }
+
+size_t BreakerRegistry::EraseUnused() {
   // New holders come through this registry alone or copy from a holder, so a count of one stays.
-  return std::erase_if(breakers_, [](const auto& entry) { return entry.second.use_count() == 1; }) >
-         0;
+  return std::erase_if(breakers_, [](const auto& entry) { return entry.second.use_count() == 1; });
 }
 
 std::shared_ptr<Breaker> BreakerRegistry::Make(std::string_view id, const Policy& policy,

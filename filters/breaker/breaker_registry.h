@@ -42,12 +42,16 @@ class BreakerRegistry {
   std::shared_ptr<Breaker> Get(std::string_view id, const Policy& policy, MonoTime now);
   // Null when there is none.
   std::shared_ptr<Breaker> Find(std::string_view id) const;
+  // Forgets the breakers that nobody but the registry holds: their routes are gone.
+  void DropUnused();
   // In the order of their ids, the shared one last.
   std::vector<std::shared_ptr<Breaker>> List() const;
 
  private:
   // Makes room by dropping what is not used. REQUIRES: mutex_ is held.
   bool HasRoom();
+  // How many. REQUIRES: mutex_ is held.
+  size_t EraseUnused();
   std::shared_ptr<Breaker> Make(std::string_view id, const Policy& policy, MonoTime now);
 
   const uint64_t seed_;

@@ -175,6 +175,11 @@ Probers::Probers(Loop& loop, Random& random, log::Logger& log, metrics::WorkerMe
 
 Probers::~Probers() = default;
 
+void Probers::Stop() {
+  scope_.CancelAll();
+  probers_.clear();
+}
+
 void Probers::Add(std::shared_ptr<Breaker> breaker, const Policy& policy,
                   std::unique_ptr<chain::Filter> service) {
   for (const std::unique_ptr<Prober>& prober : probers_) {

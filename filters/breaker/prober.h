@@ -2,7 +2,7 @@
 //
 //   Probers probers(loop, random, log, worker_metrics, standard_metrics);   // of one worker
 //   probers.Add(breaker, policy, new_router("app"));      // when chains are built
-//   probers.Stop();                                        // when drain begins
+//   probers.Stop();                     // when drain begins, and before a reload adds them anew
 //
 // When an open breaker's time is over, its path is asked by GET, one probe at a time, and each
 // answer is a verdict: 200 to 399 and a whole body is good, everything else and silence for longer
@@ -42,12 +42,13 @@ class Probers {
   Probers(const Probers&) = delete;
   Probers& operator=(const Probers&) = delete;
 
-  // `service` takes the probes' requests. A breaker that is probed already is left as it is.
+  // `service` takes the probes' requests. A breaker that is probed already is left as it is: one
+  // that stands in several chains is added for each.
   // REQUIRES: `policy.probe.path` is set.
   void Add(std::shared_ptr<Breaker> breaker, const Policy& policy,
            std::unique_ptr<chain::Filter> service);
-  // From the loop. Nothing is probed any more.
-  void Stop() { scope_.CancelAll(); }
+  // From the loop. Nothing is probed any more, until breakers are added anew.
+  void Stop();
 
  private:
   class Prober;

@@ -67,6 +67,9 @@ class ExecutionRuntime {
     detached_count_.GiveBack();
   }
 
+  // Ends all, for the end of the worker. From the loop.
+  void CancelAll() { scope_.CancelAll(); }
+
   // Ends the detached executions, and from now on every one that becomes so. From the loop.
   void CancelDetached() {
     is_draining_ = true;

@@ -35,7 +35,8 @@ void Prefetch(const StoredRecording& stored) {
 }  // namespace
 
 KeyTable::KeyTable(Options options)
-    : limits_(options.limits),
+    : max_keys_(options.limits.max_keys),
+      max_bodies_bytes_(options.limits.max_bodies_bytes),
       budget_(*options.budget),
       audit_(options.audit),
       clock_(std::move(options.clock)) {}
@@ -194,11 +195,23 @@ TableStats KeyTable::Stats() const {
   return sum;
 }
 
+void KeyTable::SetLimits(const TableLimits& limits) {
+  max_keys_.store(limits.max_keys, std::memory_order_relaxed);
+  max_bodies_bytes_.store(limits.max_bodies_bytes, std::memory_order_relaxed);
+  while (keys_.load(std::memory_order_relaxed) > limits.max_keys &&
+         EvictOldest(/*releasable_only=*/true)) {
+  }
+  while (body_bytes_.load(std::memory_order_relaxed) > limits.max_bodies_bytes &&
+         EvictOldest(/*releasable_only=*/false)) {
+  }
+}
+
 bool KeyTable::TryReserve(size_t bytes) {
-  if (bytes > limits_.max_bodies_bytes) return false;
+  const size_t max_bytes = max_bodies_bytes_.load(std::memory_order_relaxed);
+  if (bytes > max_bytes) return false;
   size_t used = body_bytes_.load(std::memory_order_relaxed);
   for (;;) {
-    if (used + bytes <= limits_.max_bodies_bytes) {
+    if (used + bytes <= max_bytes) {
       if (body_bytes_.compare_exchange_weak(used, used + bytes, std::memory_order_relaxed)) {
         return true;
       }
@@ -213,7 +226,8 @@ void KeyTable::Release(size_t bytes) { body_bytes_.fetch_sub(bytes, std::memory_
 
 bool KeyTable::TryTakeKey() {
   size_t used = keys_.load(std::memory_order_relaxed);
-  while (used < limits_.max_keys) {
+  const size_t max_keys = max_keys_.load(std::memory_order_relaxed);
+  while (used < max_keys) {
     if (keys_.compare_exchange_weak(used, used + 1, std::memory_order_relaxed)) return true;
   }
   return false;
@@ -225,7 +239,9 @@ bool KeyTable::MakeRoomForKey(MonoTime now) {
     const std::lock_guard lock(shard.mutex);
     ExpireDue(shard, now, kExpiredPerShardWhenFull);
   }
-  if (keys_.load(std::memory_order_relaxed) < limits_.max_keys) return true;
+  if (keys_.load(std::memory_order_relaxed) < max_keys_.load(std::memory_order_relaxed)) {
+    return true;
+  }
   return EvictOldest(/*releasable_only=*/true);
 }
 

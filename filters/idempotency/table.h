@@ -140,6 +140,8 @@ class KeyTable final : private RecordingQuota {
   KeyTable& operator=(const KeyTable&) = delete;
 
   BeginResult Begin(const BeginRequest& request, MonoTime now);
+  // A reload. What is kept beyond the new limits goes at once, as far as it may.
+  void SetLimits(const TableLimits& limits);
   // Expires at most `max` entries that are due; says how many. Call again soon while it gives
   // `max`. While the memory budget is short, kept answers go too.
   size_t Sweep(MonoTime now, size_t max);
@@ -209,7 +211,8 @@ class KeyTable final : private RecordingQuota {
   void Remove(Shard& shard, TableEntry& entry);
   static void RefreshHints(Shard& shard);
 
-  const TableLimits limits_;
+  std::atomic<size_t> max_keys_;
+  std::atomic<size_t> max_bodies_bytes_;
   MemoryBudget& budget_;
   AuditListener* const audit_;
   const std::function<MonoTime()> clock_;

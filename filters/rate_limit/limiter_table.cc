@@ -87,7 +87,10 @@ Decision LimiterTable::Charge(Shard& shard, uint64_t key, Bucket& bucket, int64_
 }
 
 bool LimiterTable::ReserveBucket() {
-  if (bucket_count_.fetch_add(1, std::memory_order_relaxed) < max_buckets_) return true;
+  if (bucket_count_.fetch_add(1, std::memory_order_relaxed) <
+      max_buckets_.load(std::memory_order_relaxed)) {
+    return true;
+  }
   bucket_count_.fetch_sub(1, std::memory_order_relaxed);
   return false;
 }
@@ -146,7 +149,8 @@ int64_t LimiterTable::Remaining(uint64_t key, MonoTime now) {
   if (found != shard.buckets.end()) {
     return shard.limit.Acquire(found->second.state, 0, now).remaining;
   }
-  if (bucket_count_.load(std::memory_order_relaxed) < max_buckets_ &&
+  if (bucket_count_.load(std::memory_order_relaxed) <
+          max_buckets_.load(std::memory_order_relaxed) &&
       now.nanos() >= shared_idle_at_.load(std::memory_order_acquire)) {
     BucketState fresh = shard.limit.Fresh(now);
     return shard.limit.Acquire(fresh, 0, now).remaining;
@@ -156,8 +160,9 @@ int64_t LimiterTable::Remaining(uint64_t key, MonoTime now) {
   return shared_limit_.Acquire(copy, 0, now).remaining;
 }
 
-void LimiterTable::Reconfigure(Rate rate, int64_t burst, MonoTime now) {
-  const Limit next(algorithm_, rate, burst);
+void LimiterTable::Reconfigure(const Options& options, MonoTime now) {
+  const Limit next(algorithm_, options.rate, options.burst);
+  max_buckets_.store(options.max_buckets, std::memory_order_relaxed);
   const auto adopt = [&](Bucket& bucket, const Limit& before) {
     next.Adopt(bucket.state, before, now);
     bucket.idle_at = next.IdleAt(bucket.state);
@@ -172,6 +177,7 @@ void LimiterTable::Reconfigure(Rate rate, int64_t burst, MonoTime now) {
     }
     shard->limit = next;
     shard->earliest_idle->store(earliest, std::memory_order_relaxed);
+    if (bucket_count_.load(std::memory_order_relaxed) > options.max_buckets) Sweep(*shard, now);
   }
   const std::lock_guard lock(shared_mutex_);
   adopt(shared_, shared_limit_);

@@ -39,6 +39,8 @@ class LimiterTable {
     Rate rate;
     int64_t burst = 1;
     size_t max_buckets = 10'000;
+
+    friend bool operator==(const Options&, const Options&) = default;
   };
   struct Stats {
     size_t buckets = 0;
@@ -60,8 +62,9 @@ class LimiterTable {
   int64_t Remaining(uint64_t key, MonoTime now);
 
   // A reload: other numbers for the same buckets. Adds no tokens to any bucket; a new key starts
-  // with the new burst. Receipts given before are worth nothing.
-  void Reconfigure(Rate rate, int64_t burst, MonoTime now);
+  // with the new burst. Receipts given before are worth nothing. Of more buckets than are allowed
+  // now, those that are full go. REQUIRES: the algorithm is the same.
+  void Reconfigure(const Options& options, MonoTime now);
 
   Algorithm algorithm() const { return algorithm_; }
   Stats stats() const;
@@ -99,7 +102,7 @@ class LimiterTable {
   void SweepAny(MonoTime now);
 
   const Algorithm algorithm_;
-  const size_t max_buckets_;
+  std::atomic<size_t> max_buckets_;
   std::array<std::unique_ptr<Shard>, kShards> shards_;
   // For each shard a time before which none of its buckets becomes full. Written under the shard's
   // mutex; read without, side by side, to find a shard worth sweeping.

@@ -38,9 +38,9 @@ struct AppCheckConfig {
   std::string endpoint;  // host:port, [v6]:port or unix:/path
   std::string path;      // empty: a connect is enough
   bool is_http2 = false;
-  std::optional<std::string> grpc_service;  // instead of a path; see CheckQuestion
-  const tls::ClientContext* tls = nullptr;  // null: plain; used with a path only
-  std::string tls_host;                     // of the endpoint, for `tls`
+  std::optional<std::string> grpc_service;        // instead of a path; see CheckQuestion
+  std::shared_ptr<const tls::ClientContext> tls;  // null: plain; used with a path only
+  std::string tls_host;                           // of the endpoint, for `tls`
   absl::Duration interval = absl::Seconds(5);
   absl::Duration timeout = absl::Seconds(2);
   AppHealth::Policy policy;

@@ -49,6 +49,9 @@ class AppHealth {
   // result changed is_healthy().
   bool Record(CheckResult result, bool is_upstream_alive);
 
+  // A reload; by the thread that records.
+  void SetPolicy(Policy policy) { policy_ = policy; }
+
   const std::string& name() const { return name_; }
   bool is_healthy() const { return is_healthy_.load(std::memory_order_acquire); }
   bool has_ever_succeeded() const { return has_ever_succeeded_.load(std::memory_order_acquire); }
@@ -58,7 +61,7 @@ class AppHealth {
 
  private:
   const std::string name_;
-  const Policy policy_;
+  Policy policy_;      // of the recording thread
   int failures_ = 0;   // in a row
   int successes_ = 0;  // in a row
   std::atomic<bool> is_healthy_{false};

@@ -43,8 +43,13 @@ std::vector<std::shared_ptr<const AppHealth>> HealthState::Apps() const {
   return apps_;
 }
 
-void HealthState::AddReadyCheck(std::string check, std::function<std::string()> problem) {
-  ready_checks_.emplace_back(std::move(check), std::move(problem));
+void HealthState::SetReadyCheck(const std::string& check, std::function<std::string()> problem) {
+  std::lock_guard lock(mutex_);
+  if (problem == nullptr) {
+    ready_checks_.erase(check);
+  } else {
+    ready_checks_[check] = std::move(problem);
+  }
 }
 
 void HealthState::Observe(MonoTime now) {
@@ -87,7 +92,12 @@ HealthReport HealthState::Ready() const {
     report.checks.push_back(
         {fmt::format("app-{}", app->name()), app->is_healthy() ? "" : app->Problem()});
   }
-  for (const auto& [name, problem] : ready_checks_) report.checks.push_back({name, problem()});
+  std::map<std::string, std::function<std::string()>> further;
+  {
+    std::lock_guard lock(mutex_);
+    further = ready_checks_;
+  }
+  for (const auto& [name, problem] : further) report.checks.push_back({name, problem()});
   return report;
 }
 

@@ -13,12 +13,14 @@
 // with a stuck worker: when the observer finds that it was itself away, the workers' silence counts
 // from its return.
 //
-// Reporting is thread-safe and lock-free but for SetApps. Live(), Observe() belong to one thread.
+// Reporting is thread-safe and lock-free but for SetApps and SetReadyCheck. Live(), Observe()
+// belong to one thread.
 
 #pragma once
 
 #include <atomic>
 #include <functional>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -70,8 +72,8 @@ class HealthState {
   std::vector<std::shared_ptr<const AppHealth>> Apps() const;
 
   // A further condition of readiness: says what is wrong, or nothing. Called by whoever asks
-  // Ready(), on any thread. REQUIRES: nobody asks yet.
-  void AddReadyCheck(std::string check, std::function<std::string()> problem);
+  // Ready(), on any thread. Takes the place of the one of that name; null: there is none any more.
+  void SetReadyCheck(const std::string& check, std::function<std::string()> problem);
 
   // The observing thread says that it runs, several times a second.
   void Observe(MonoTime now);
@@ -95,8 +97,8 @@ class HealthState {
   std::atomic<bool> is_config_loaded_{false};
   std::atomic<bool> are_listeners_bound_{false};
   std::atomic<bool> is_draining_{false};
-  std::vector<std::pair<std::string, std::function<std::string()>>> ready_checks_;
-  mutable std::mutex mutex_;  // guards apps_
+  mutable std::mutex mutex_;  // guards the rest
+  std::map<std::string, std::function<std::string()>> ready_checks_;
   std::vector<std::shared_ptr<const AppHealth>> apps_;
 };
 

@@ -273,6 +273,7 @@ void Server::Core::SetAppChecks(std::vector<AppCheckConfig> configs) {
       }
     }
     if (health == nullptr) health = std::make_shared<AppHealth>(config.name, config.policy);
+    health->SetPolicy(config.policy);
     apps.push_back(health);
     checkers_.push_back(std::make_unique<AppChecker>(loop_, std::move(config), std::move(health),
                                                      options_.on_app_change));

@@ -58,4 +58,9 @@ struct ChainSnapshot {
   std::vector<ListenerChains> listeners;
 };
 
+// The same snapshot, destroyed at the end of the turn in which its last holder went: that may be a
+// stream that ends in the middle of what the snapshot owns, a timer of an upstream for example.
+std::shared_ptr<const ChainSnapshot> ReleasedByLoop(Loop& loop,
+                                                    std::shared_ptr<const ChainSnapshot> snapshot);
+
 }  // namespace outrigger::chain

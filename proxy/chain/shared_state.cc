@@ -16,9 +16,9 @@ rate_limit::HashSecret MakeSecret(uint64_t seed) {
 }  // namespace
 
 SharedState::SharedState(Options options)
-    : memory_(options.memory_bytes),
+    : memory_(options.limits.memory_bytes),
       key_maker_(idempotency::StoreKeyMaker::WithRandomSecret()),
-      keys_({.limits = options.key_limits,
+      keys_({.limits = options.limits.key_limits,
              .budget = &memory_,
              .audit = options.audit,
              .clock = options.clock}),
@@ -26,14 +26,38 @@ SharedState::SharedState(Options options)
       hash_secret_(MakeSecret(options.seed)),
       clock_(std::move(options.clock)) {}
 
+void SharedState::BeginConfiguration(const Limits& limits) {
+  memory_.SetLimit(limits.memory_bytes);
+  keys_.SetLimits(limits.key_limits);
+  const std::lock_guard lock(mutex_);
+  ++configuration_;
+}
+
+void SharedState::DropUnused() {
+  breakers_.DropUnused();
+  const std::lock_guard lock(mutex_);
+  // Who has one got it from here or from one who has it, so that a count of one stays.
+  std::erase_if(limiters_, [](const auto& entry) { return entry.second.table.use_count() == 1; });
+  std::erase_if(budgets_, [](const auto& entry) { return entry.second.budget.use_count() == 1; });
+  std::erase_if(replay_pools_, [](const auto& entry) { return entry.second.use_count() == 1; });
+  std::erase_if(upstreams_, [](const auto& entry) { return entry.second.use_count() == 1; });
+}
+
 std::shared_ptr<rate_limit::LimiterTable> SharedState::Limiter(
     const std::string& rule, const std::string& scope,
     const rate_limit::LimiterTable::Options& options) {
   const std::lock_guard lock(mutex_);
   NamedLimiter& limiter = limiters_[scope];
-  if (limiter.table == nullptr) {
-    limiter = {rule, std::make_shared<rate_limit::LimiterTable>(options, clock_())};
+  if (limiter.table == nullptr || limiter.table->algorithm() != options.algorithm) {
+    limiter.rule = rule;
+    limiter.table = std::make_shared<rate_limit::LimiterTable>(options, clock_());
+  } else if (limiter.configuration == configuration_) {
+    return limiter.table;
+  } else if (limiter.options != options) {
+    limiter.table->Reconfigure(options, clock_());
   }
+  limiter.options = options;
+  limiter.configuration = configuration_;
   return limiter.table;
 }
 
@@ -49,9 +73,13 @@ std::vector<std::pair<std::string, size_t>> SharedState::LimiterBuckets() const 
 std::shared_ptr<retry::RetryBudget> SharedState::Budget(const std::string& upstream,
                                                         const retry::BudgetPolicy& policy) {
   const std::lock_guard lock(mutex_);
-  std::shared_ptr<retry::RetryBudget>& budget = budgets_[upstream];
-  if (budget == nullptr) budget = std::make_shared<retry::RetryBudget>(policy);
-  return budget;
+  NamedBudget& named = budgets_[upstream];
+  if (named.budget == nullptr) {
+    named = {std::make_shared<retry::RetryBudget>(policy), configuration_};
+  } else if (std::exchange(named.configuration, configuration_) != configuration_) {
+    named.budget->SetPolicy(policy);
+  }
+  return named.budget;
 }
 
 std::shared_ptr<MemoryBudget> SharedState::ReplayPool(size_t limit_bytes) {
@@ -70,7 +98,9 @@ std::shared_ptr<upstream::SharedUpstreamState> SharedState::Upstream(const std::
 
 std::map<std::string, std::shared_ptr<retry::RetryBudget>> SharedState::Budgets() const {
   const std::lock_guard lock(mutex_);
-  return budgets_;
+  std::map<std::string, std::shared_ptr<retry::RetryBudget>> budgets;
+  for (const auto& [upstream, named] : budgets_) budgets[upstream] = named.budget;
+  return budgets;
 }
 
 }  // namespace outrigger::chain

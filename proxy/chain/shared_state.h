@@ -3,9 +3,17 @@
 //
 // Everything is looked up by name when chains are built, never by a request. Each part states its
 // own lock; the maps here are guarded by one mutex.
+//
+//   shared.BeginConfiguration(limits);           // a reload, before any worker builds its chains
+//   shared.Limiter("per_tenant", scope, {...});  // the same buckets, with what now holds for them
+//   shared.DropUnused();                         // now and then: what no chain has any more
+//
+// Who asks first within a configuration sets the numbers, so that workers agree on them; a state
+// goes on under new numbers and is never filled up or forgotten by that.
 
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <map>
 #include <memory>
@@ -30,9 +38,12 @@ namespace outrigger::chain {
 
 class SharedState {
  public:
-  struct Options {
+  struct Limits {
     size_t memory_bytes = 48 << 20;
     idempotency::TableLimits key_limits;
+  };
+  struct Options {
+    Limits limits;
     idempotency::AuditListener* audit = nullptr;
     breaker::TransitionListener on_breaker_transition;
     uint64_t seed = 0;
@@ -42,6 +53,9 @@ class SharedState {
 
   explicit SharedState(Options options);
 
+  void BeginConfiguration(const Limits& limits);
+  void DropUnused();
+
   MemoryBudget& memory() { return memory_; }
   idempotency::KeyTable& keys() { return keys_; }
   const idempotency::StoreKeyMaker& key_maker() const { return key_maker_; }
@@ -50,7 +64,7 @@ class SharedState {
   breaker::ThrottleGate& throttle_gate() { return throttle_gate_; }
   rate_limit::HashSecret hash_secret() const { return hash_secret_; }
 
-  // One for each scope that the rule named `rule` stands in; the first caller's options make it.
+  // One for each scope that the rule named `rule` stands in. Of another algorithm it is a new one.
   std::shared_ptr<rate_limit::LimiterTable> Limiter(
       const std::string& rule, const std::string& scope,
       const rate_limit::LimiterTable::Options& options);
@@ -74,13 +88,20 @@ class SharedState {
   breaker::ThrottleGate throttle_gate_;
   const rate_limit::HashSecret hash_secret_;
   const std::function<MonoTime()> clock_;
-  mutable std::mutex mutex_;  // guards the maps
+  mutable std::mutex mutex_;  // guards the rest
   struct NamedLimiter {
     std::string rule;
     std::shared_ptr<rate_limit::LimiterTable> table;
+    rate_limit::LimiterTable::Options options;
+    uint64_t configuration = 0;  // whose options they are
   };
+  struct NamedBudget {
+    std::shared_ptr<retry::RetryBudget> budget;
+    uint64_t configuration = 0;
+  };
+  uint64_t configuration_ = 1;
   std::map<std::string, NamedLimiter> limiters_;  // by scope
-  std::map<std::string, std::shared_ptr<retry::RetryBudget>> budgets_;
+  std::map<std::string, NamedBudget> budgets_;
   std::map<size_t, std::shared_ptr<MemoryBudget>> replay_pools_;
   std::map<std::string, std::shared_ptr<upstream::SharedUpstreamState>> upstreams_;
 };

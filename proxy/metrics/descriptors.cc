@@ -44,6 +44,7 @@ std::span<const Descriptor* const> AllDescriptors() {
       &families::kBufferLimitBytes,
       &families::kConfigGeneration,
       &families::kConfigLastReload,
+      &families::kConfigLoadedAt,
       &families::kBuildInfo,
       &families::kLogsDropped,
       &families::kLabelsFolded,

@@ -167,6 +167,9 @@ inline constexpr Descriptor kConfigGeneration = {
 inline constexpr Descriptor kConfigLastReload = {
     "outrigger_config_last_reload_successful", Type::kGauge, "",
     "1 when the latest attempt to load a configuration succeeded."};
+inline constexpr Descriptor kConfigLoadedAt = {
+    "outrigger_config_loaded_timestamp_seconds", Type::kGauge, "",
+    "When the configuration in use was loaded, since 1970."};
 inline constexpr Descriptor kBuildInfo = {"outrigger_build_info", Type::kGauge, "version,compiler",
                                           "Always 1; the labels say what is running."};
 inline constexpr Descriptor kLogsDropped = {

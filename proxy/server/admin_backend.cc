@@ -57,7 +57,17 @@ std::vector<std::pair<std::string, int64_t>> AdminBackend::KeyCounts(
   return counts;
 }
 
-std::string AdminBackend::Config() { return config::ToJson(parts_.config).dump(2) + "\n"; }
+// In the form of the file, and how it came to be in use.
+std::string AdminBackend::Config() {
+  const ConfigStatus::View view = parts_.config.view();
+  nlohmann::ordered_json json = config::ToJson(*view.config);
+  json["reload"] = {
+      {"generation", view.generation},
+      {"loaded_at", absl::FormatTime(absl::RFC3339_sec, view.loaded_at, absl::UTCTimeZone())},
+      {"last_successful", view.is_last_successful},
+      {"problems", view.problems}};
+  return json.dump(2) + "\n";
+}
 
 std::vector<admin::BreakerView> AdminBackend::Breakers() {
   std::vector<admin::BreakerView> views;

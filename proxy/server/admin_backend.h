@@ -12,16 +12,16 @@
 
 #include "proxy/admin/backend.h"
 #include "proxy/chain/shared_state.h"
-#include "proxy/config/config.h"
 #include "proxy/log/logger.h"
 #include "proxy/metrics/registry.h"
+#include "proxy/server/config_status.h"
 
 namespace outrigger::server {
 
 class AdminBackend final : public admin::Backend {
  public:
   struct Parts {
-    const config::Config& config;
+    const ConfigStatus& config;
     metrics::Registry& registry;
     chain::SharedState& shared;
     log::LogService& logs;

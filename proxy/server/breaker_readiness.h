@@ -1,7 +1,7 @@
 // `readiness.flip_on: [breaker]`: the pod is unready while a breaker refuses what comes (HL-4).
 //
 //   BreakerReadiness readiness(shared.breakers(), absl::Seconds(30));
-//   health.AddReadyCheck("breakers", [&] { return readiness.Problem(CoarseNow()); });
+//   health.SetReadyCheck("breakers", [&] { return readiness.Problem(CoarseNow()); });
 //
 // Only breakers count that would refuse every request now: open before the time of their next
 // probe, or not closed when they are probed by path. One that waits for a client's request as its

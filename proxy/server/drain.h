@@ -36,6 +36,8 @@ class Drain final : private Timer {
 
   Drain(Loop& loop, Times times, Steps steps);
 
+  // A reload. REQUIRES: not begun.
+  void SetTimes(Times times) { times_ = times; }
   // A second call changes nothing.
   void Begin();
   // Shortens the time that is left; REQUIRES: begun.
@@ -53,7 +55,7 @@ class Drain final : private Timer {
   // REQUIRES: on_refuse was called.
   bool IsDone() const { return steps_.has_refused() && steps_.is_idle(); }
 
-  const Times times_;
+  Times times_;
   const Steps steps_;
   State state_ = State::kServing;
   MonoTime refuse_at_;

@@ -7,8 +7,11 @@
 
 #pragma once
 
+#include <map>
+#include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "proxy/log/logger.h"
 #include "proxy/metrics/standard_metrics.h"
@@ -29,6 +32,27 @@ class HandshakeReporter final : public tls::SessionObserver {
   const std::string side_;
   const std::string name_;
   metrics::EnumCounters<tls::HandshakeOutcome> outcomes_;
+};
+
+// Those of one worker, by listener and upstream; a reload goes on with the same.
+class HandshakeReporters {
+ public:
+  HandshakeReporters(metrics::Registry& registry, metrics::WorkerMetrics& metrics, log::Logger& log)
+      : registry_(registry), metrics_(metrics), log_(log) {}
+
+  HandshakeReporter& For(std::string_view side, const std::string& name) {
+    std::unique_ptr<HandshakeReporter>& reporter = reporters_[{std::string(side), name}];
+    if (reporter == nullptr) {
+      reporter = std::make_unique<HandshakeReporter>(registry_, metrics_, log_, side, name);
+    }
+    return *reporter;
+  }
+
+ private:
+  metrics::Registry& registry_;
+  metrics::WorkerMetrics& metrics_;
+  log::Logger& log_;
+  std::map<std::pair<std::string, std::string>, std::unique_ptr<HandshakeReporter>> reporters_;
 };
 
 }  // namespace outrigger::server

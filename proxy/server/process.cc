@@ -5,13 +5,16 @@
 #include <sys/resource.h>
 
 #include <csignal>
+#include <iterator>
 #include <random>
 #include <utility>
 
-#include "proxy/metrics/descriptors.h"
+#include "absl/time/clock.h"
 #include "proxy/metrics/process_metrics.h"
+#include "proxy/server/breaker_readiness.h"
 #include "proxy/server/cgroup.h"
 #include "proxy/server/startup_pages.h"
+#include "proxy/server/state_metrics.h"
 #include "proxy/server/version.h"
 
 namespace outrigger::server {
@@ -50,38 +53,23 @@ void RaiseFileLimit() {
   setrlimit(RLIMIT_NOFILE, &limit);
 }
 
+Drain::Times TimesOf(const config::DrainSettings& settings) {
+  return {.lame_duck = settings.lame_duck, .timeout = settings.timeout};
+}
+
 }  // namespace
 
-class Process::SignalEvent {
- public:
-  SignalEvent(Process& process, int number)
-      : process_(process),
-        number_(number),
-        event_(event_new(
-            process.main_loop_.base(), number, EV_SIGNAL | EV_PERSIST,
-            [](evutil_socket_t, short, void* self) {
-              auto* signal = static_cast<SignalEvent*>(self);
-              signal->process_.OnSignal(signal->number_);
-            },
-            this)) {
-    event_add(event_, nullptr);
-  }
-  ~SignalEvent() { event_free(event_); }
-
- private:
-  Process& process_;
-  const int number_;
-  event* event_;
-};
-
-Process::Process(std::shared_ptr<const config::Config> config,
-                 std::unique_ptr<log::LogService> logs, std::unique_ptr<TlsContexts> tls)
+Process::Process(std::shared_ptr<const config::Config> config, ConfigOrigin origin,
+                 std::unique_ptr<log::LogService> logs)
     : config_(std::move(config)),
+      origin_(std::move(origin)),
       via_name_(MakeViaName()),
       worker_count_(
           WorkerCount(config_->workers, CgroupCpuLimit(), std::thread::hardware_concurrency())),
       logs_(std::move(logs)),
-      tls_(std::move(tls)),
+      status_(config_, absl::Now()),
+      tls_(*logs_),
+      listener_set_(static_cast<size_t>(worker_count_)),
       standard_metrics_(registry_, static_cast<size_t>(config_->metrics.max_label_values)),
       audit_(logs_->shared()),
       breaker_reporter_(registry_, standard_metrics_, logs_->shared()),
@@ -92,25 +80,35 @@ Process::Process(std::shared_ptr<const config::Config> config,
              .standard_metrics = standard_metrics_,
              .logs = *logs_,
              .via_name = via_name_,
-             .tls = *tls_,
-             .on_tick = [this](int worker, MonoTime now) { OnTick(worker, now); }},
-      breaker_readiness_(shared_.breakers(), config_->readiness.max_unready_for) {
-  for (const config::ReadinessFlip flip : config_->readiness.flip_on) {
+             .on_tick = [this](int worker, MonoTime now) { OnTick(worker, now); }} {}
+
+void Process::SetReadiness(const config::ReadinessConfig& readiness) {
+  std::function<std::string()> problem;
+  for (const config::ReadinessFlip flip : readiness.flip_on) {
     switch (flip) {
-      case config::ReadinessFlip::kBreaker:
-        health_.AddReadyCheck("breakers",
-                              [this] { return breaker_readiness_.Problem(CoarseNow()); });
+      case config::ReadinessFlip::kBreaker: {
+        auto breakers =
+            std::make_shared<BreakerReadiness>(shared_.breakers(), readiness.max_unready_for);
+        problem = [breakers] { return breakers->Problem(CoarseNow()); };
         break;
+      }
     }
   }
+  health_.SetReadyCheck("breakers", std::move(problem));
+}
+
+chain::SharedState::Limits Process::LimitsOf(const config::Config& config) {
+  chain::SharedState::Limits limits;
+  limits.memory_bytes = MemoryBudgetBytes(config.memory_budget, CgroupMemoryLimit());
+  const config::IdempotencySettings& idempotency = config.filters.settings.idempotency;
+  limits.key_limits.max_keys = static_cast<size_t>(idempotency.max_keys);
+  limits.key_limits.max_bodies_bytes = idempotency.max_bodies.value_or(limits.memory_bytes / 4);
+  return limits;
 }
 
 chain::SharedState::Options Process::SharedOptions() {
   chain::SharedState::Options options;
-  options.memory_bytes = MemoryBudgetBytes(config_->memory_budget, CgroupMemoryLimit());
-  const config::IdempotencySettings& idempotency = config_->filters.settings.idempotency;
-  options.key_limits.max_keys = static_cast<size_t>(idempotency.max_keys);
-  options.key_limits.max_bodies_bytes = idempotency.max_bodies.value_or(options.memory_bytes / 4);
+  options.limits = LimitsOf(*config_);
   options.audit = &audit_;
   options.on_breaker_transition = [this](const breaker::Breaker& breaker,
                                          const breaker::Transition& transition) {
@@ -131,21 +129,25 @@ Process::~Process() {
 }
 
 absl::StatusOr<std::unique_ptr<Process>> Process::Start(
-    std::shared_ptr<const config::Config> config, Options options) {
+    std::shared_ptr<const config::Config> config, ConfigOrigin origin, Options options) {
   RaiseFileLimit();
   std::unique_ptr<log::LogService> logs = MakeLogs(*config);
-  absl::StatusOr<std::unique_ptr<TlsContexts>> tls = TlsContexts::Load(*config, *logs);
-  if (!tls.ok()) return tls.status();
   std::unique_ptr<Process> process(
-      new Process(std::move(config), std::move(logs), *std::move(tls)));
+      new Process(std::move(config), std::move(origin), std::move(logs)));
   // One arena for each thread that allocates; more only cost memory.
   mallopt(M_ARENA_MAX, process->worker_count_);
   for (int i = 0; i < process->worker_count_; ++i) {
-    process->workers_.push_back(std::make_unique<Worker>(i, process->parts_, process->config_));
+    process->workers_.push_back(std::make_unique<Worker>(i, process->parts_));
+  }
+  absl::StatusOr<Prepared> prepared = process->Prepare(process->config_);
+  if (!prepared.ok()) return prepared.status();
+  process->health_.SetListenersBound();
+  process->SetReadiness(process->config_->readiness);
+  for (size_t i = 0; i < process->workers_.size(); ++i) {
+    process->workers_[i]->Adopt(std::move(prepared->for_worker[i]));
   }
   process->health_.SetConfigLoaded();
-  absl::Status status = process->Bind();
-  if (status.ok()) status = process->StartGrpcHealth();
+  absl::Status status = process->StartGrpcHealth();
   if (status.ok()) status = process->StartAdmin(std::move(options));
   if (!status.ok()) return status;
   process->AddMetrics();
@@ -153,39 +155,73 @@ absl::StatusOr<std::unique_ptr<Process>> Process::Start(
   return process;
 }
 
-absl::Status Process::Bind() {
-  for (size_t i = 0; i < config_->listeners.size(); ++i) {
-    const std::string text = config_->listeners[i].address.ToString();
-    absl::StatusOr<net::Endpoint> endpoint = net::ParseEndpoint(text);
-    if (!endpoint.ok()) return endpoint.status();
-    if (endpoint->needs_resolving()) {  // localhost, the only name that may be listened on
-      endpoint->address = net::SocketAddress::FromIp("127.0.0.1", endpoint->port).value();
-    }
-    // Sockets of one user may share a port with SO_REUSEPORT, so that a second proxy would silently
-    // take half the connections of the first.
-    absl::Status is_free = net::Listener::CheckFree(endpoint->address);
-    if (!is_free.ok()) return is_free;
-    net::SocketAddress address = endpoint->address;
-    int first = -1;
-    for (const std::unique_ptr<Worker>& worker : workers_) {
-      int fd = -1;
-      if (address.is_unix() && first >= 0) {
-        fd = net::Listener::Duplicate(first);
-      } else {
-        absl::StatusOr<int> opened = net::Listener::Open(address);
-        if (!opened.ok()) return opened.status();
-        fd = *opened;
-      }
-      if (first < 0) {
-        first = fd;
-        address = net::Listener::AddressOf(fd);  // the port that was chosen for 0
-        addresses_.push_back(address);
-      }
-      worker->AddListener(i, fd);
-    }
+void Process::AddMetrics() {
+  const auto keep = [this](std::vector<metrics::CallbackHandle> handles) {
+    std::move(handles.begin(), handles.end(), std::back_inserter(callbacks_));
+  };
+  keep(metrics::AddProcessMetrics(registry_));
+  keep(tls_.AddMetrics(registry_));
+  keep(AddStateMetrics(registry_, {shared_, *logs_, health_, status_}));
+}
+
+absl::StatusOr<Process::Prepared> Process::Prepare(
+    const std::shared_ptr<const config::Config>& next) {
+  absl::StatusOr<TlsContexts::Plan> tls = tls_.Prepare(*next);
+  if (!tls.ok()) return tls.status();
+  absl::StatusOr<ListenerSet::Plan> listeners = listener_set_.Prepare(next->listeners);
+  if (!listeners.ok()) return listeners.status();
+  // Nothing can fail any more.
+  tls_set_ = tls_.Commit(*std::move(tls));
+  Prepared prepared;
+  for (size_t worker = 0; worker < workers_.size(); ++worker) {
+    prepared.for_worker.push_back(
+        {.config = next, .tls = tls_set_, .listeners = listeners->TakeFor(worker)});
   }
-  health_.SetListenersBound();
+  prepared.listeners = listener_set_.Commit(*std::move(listeners));
+  return prepared;
+}
+
+absl::Status Process::TakeOver(const std::shared_ptr<const config::Config>& next,
+                               std::function<void()> done) {
+  absl::StatusOr<Prepared> prepared = Prepare(next);
+  if (!prepared.ok()) return prepared.status();
+  Adopt(next);
+  adopting_ = workers_.size();
+  // On the main thread, once for each worker.
+  const auto on_adopted = [this, done = std::move(done),
+                           listeners = std::move(prepared->listeners)] {
+    if (--adopting_ > 0) return;
+    for (const std::string& address : listeners.added) {
+      logs_->shared().Info("listening").Str("address", address);
+    }
+    for (const std::string& address : listeners.removed) {
+      logs_->shared().Info("listener_removed").Str("address", address);
+    }
+    done();
+  };
+  for (size_t i = 0; i < workers_.size(); ++i) {
+    workers_[i]->AdoptLater(std::move(prepared->for_worker[i]),
+                            [this, on_adopted] { main_loop_.Post(on_adopted); });
+  }
   return absl::OkStatus();
+}
+
+void Process::Adopt(const std::shared_ptr<const config::Config>& next) {
+  const std::shared_ptr<const config::Config> before = std::exchange(config_, next);
+  // Before any worker builds its chains.
+  shared_.BeginConfiguration(LimitsOf(*next));
+  // Else what an operator has set by PUT /log-level stays.
+  if (next->log.level != before->log.level) logs_->set_level(ToLevel(next->log.level));
+  drain_->SetTimes(TimesOf(next->admin.drain));
+  if (next->readiness != before->readiness) SetReadiness(next->readiness);
+  if (HasOtherAppChecks(*before, *next)) StartAppChecks();
+  WatchFiles();
+}
+
+void Process::WatchFiles() {
+  std::vector<std::string> files = tls_.Files();
+  files.push_back(origin_.source.file);
+  watch_->Watch(files);
 }
 
 absl::Status Process::StartGrpcHealth() {
@@ -203,7 +239,7 @@ absl::Status Process::StartGrpcHealth() {
 
 absl::Status Process::StartAdmin(Options process_options) {
   backend_ = std::make_unique<AdminBackend>(AdminBackend::Parts{
-      .config = *config_,
+      .config = status_,
       .registry = registry_,
       .shared = shared_,
       .logs = *logs_,
@@ -242,102 +278,9 @@ absl::Status Process::StartAdmin(Options process_options) {
   return absl::OkStatus();
 }
 
-void Process::StartAppChecks() {
-  std::vector<admin::AppCheckConfig> checks;
-  for (const config::UpstreamConfig& upstream : config_->upstreams) {
-    std::shared_ptr<upstream::SharedUpstreamState> state = shared_.Upstream(upstream.name);
-    for (const config::Address& endpoint : upstream.endpoints) {
-      admin::AppCheckConfig check;
-      check.name = upstream.endpoints.size() == 1
-                       ? upstream.name
-                       : fmt::format("{}/{}", upstream.name, endpoint.ToString());
-      check.endpoint = endpoint.ToString();
-      check.path = upstream.health.path.value_or("");
-      if (upstream.health.grpc.has_value()) {
-        const bool is_whole = *upstream.health.grpc == config::HealthSettings::kWholeServer;
-        check.grpc_service = is_whole ? "" : *upstream.health.grpc;
-      }
-      check.is_http2 = upstream.protocol == config::UpstreamProtocol::kHttp2;
-      check.tls = tls_->Upstream(upstream.name);
-      check.tls_host = endpoint.host;
-      check.interval = upstream.health.interval;
-      check.timeout = upstream.health.timeout;
-      check.policy.unhealthy_after = static_cast<int>(upstream.health.unhealthy_after);
-      check.policy.healthy_after = static_cast<int>(upstream.health.healthy_after);
-      check.last_upstream_byte = [state] {
-        return MonoTime::FromNanos(state->last_byte_nanos.load(std::memory_order_relaxed));
-      };
-      checks.push_back(std::move(check));
-    }
-  }
-  admin_->SetAppChecks(std::move(checks));
-}
-
-void Process::AddMetrics() {
-  using metrics::Sample;
-  const auto add = [this](const metrics::Descriptor& descriptor, metrics::SampleFunction samples) {
-    callbacks_.push_back(registry_.AddCallback(descriptor, std::move(samples)));
-  };
-  for (metrics::CallbackHandle& handle : metrics::AddProcessMetrics(registry_)) {
-    callbacks_.push_back(std::move(handle));
-  }
-  for (metrics::CallbackHandle& handle : tls_->AddMetrics(registry_)) {
-    callbacks_.push_back(std::move(handle));
-  }
-  const auto one = [](double value) { return std::vector<Sample>{{{}, value}}; };
-  add(metrics::families::kBuildInfo, [] {
-    return std::vector<Sample>{{{std::string(kVersion), std::string(CompilerName())}, 1}};
-  });
-  add(metrics::families::kConfigGeneration, [one] { return one(1); });
-  add(metrics::families::kConfigLastReload, [one] { return one(1); });
-  add(metrics::families::kLogsDropped,
-      [this, one] { return one(static_cast<double>(logs_->dropped_lines())); });
-  add(metrics::families::kBufferBytes,
-      [this, one] { return one(static_cast<double>(shared_.memory().used_bytes())); });
-  add(metrics::families::kBufferLimitBytes,
-      [this, one] { return one(static_cast<double>(shared_.memory().limit_bytes())); });
-  add(metrics::families::kBreakerState, [this] {
-    std::vector<Sample> samples;
-    for (const std::shared_ptr<breaker::Breaker>& breaker : shared_.breakers().List()) {
-      samples.push_back({{breaker->id()}, AdminBackend::StateNumber(*breaker)});
-    }
-    return samples;
-  });
-  add(metrics::families::kLimiterBuckets, [this] {
-    std::vector<Sample> samples;
-    for (const auto& [rule, buckets] : shared_.LimiterBuckets()) {
-      samples.push_back({{rule}, static_cast<double>(buckets)});
-    }
-    return samples;
-  });
-  add(metrics::families::kRetryBudget, [this] {
-    std::vector<Sample> samples;
-    for (const auto& [upstream, budget] : shared_.Budgets()) {
-      samples.push_back({{upstream}, static_cast<double>(budget->Remaining(CoarseNow()))});
-    }
-    return samples;
-  });
-  add(metrics::families::kIdempotencyKeys, [this] {
-    std::vector<Sample> samples;
-    for (const auto& [state, count] : AdminBackend::KeyCounts(shared_.keys().Stats())) {
-      samples.push_back({{state}, static_cast<double>(count)});
-    }
-    return samples;
-  });
-  add(metrics::families::kIdempotencyBodyBytes,
-      [this, one] { return one(static_cast<double>(shared_.keys().Stats().body_bytes)); });
-  add(metrics::families::kAppHealthy, [this] {
-    std::vector<Sample> samples;
-    for (const std::shared_ptr<const admin::AppHealth>& app : health_.Apps()) {
-      samples.push_back({{app->name()}, app->is_healthy() ? 1.0 : 0.0});
-    }
-    return samples;
-  });
-}
-
 void Process::OnTick(int worker, MonoTime now) { health_.WorkerTicked(worker, now); }
 
-void Process::OnSignal(int number) {
+void Process::OnEndSignal(int number) {
   if (drain_->is_begun()) {
     logs_->shared().Warn("drain_cut_short").Int("signal", number);
     drain_->EndNow();
@@ -347,13 +290,14 @@ void Process::OnSignal(int number) {
   drain_->Begin();
 }
 
-int Process::Run() {
+void Process::MakeDrain() {
   const auto all = [this](void (Worker::*step)()) {
     for (const std::unique_ptr<Worker>& worker : workers_) (worker.get()->*step)();
   };
   Drain::Steps steps;
   steps.on_lame_duck = [this, all] {
     logs_->shared().Info("drain_begins").Millis("timeout_ms", config_->admin.drain.timeout);
+    reloader_->Stop();
     health_.SetDraining();
     admin_->CheckAppsNow();
     all(&Worker::BeginDrain);
@@ -389,14 +333,32 @@ int Process::Run() {
     }
     return true;
   };
-  drain_ = std::make_unique<Drain>(main_loop_,
-                                   Drain::Times{.lame_duck = config_->admin.drain.lame_duck,
-                                                .timeout = config_->admin.drain.timeout},
-                                   std::move(steps));
+  drain_ = std::make_unique<Drain>(main_loop_, TimesOf(config_->admin.drain), std::move(steps));
+}
+
+int Process::Run() {
+  MakeDrain();
   signal(SIGPIPE, SIG_IGN);
   for (int number : {SIGTERM, SIGINT}) {
-    signals_.push_back(std::make_unique<SignalEvent>(*this, number));
+    signals_.push_back(
+        std::make_unique<SignalEvent>(main_loop_, number, [this, number] { OnEndSignal(number); }));
   }
+  reloader_ = std::make_unique<ConfigReloader>(
+      main_loop_,
+      ConfigReloader::Parts{.origin = origin_,
+                            .status = status_,
+                            .log = logs_->shared(),
+                            .take_over = [this](const auto& next, std::function<void()> done) {
+                              return TakeOver(next, std::move(done));
+                            }});
+  watch_ = std::make_unique<FileWatch>(main_loop_, [this] {
+    tls_.LoadChanged();
+    reloader_->Look();
+    shared_.DropUnused();
+  });
+  WatchFiles();
+  signals_.push_back(
+      std::make_unique<SignalEvent>(main_loop_, SIGHUP, [this] { reloader_->OnSignal(); }));
   for (const std::string& address : ListenerAddresses()) {
     logs_->shared().Info("listening").Str("address", address);
   }
@@ -408,18 +370,9 @@ int Process::Run() {
   if (grpc_health_ != nullptr) {
     logs_->shared().Info("grpc_health").Int("port", grpc_health_->port());
   }
-  tls_->Watch(main_loop_);
   ReleaseStartupPages();
   main_loop_.Run();
   return 0;
 }
-
-std::vector<std::string> Process::ListenerAddresses() const {
-  std::vector<std::string> texts;
-  for (const net::SocketAddress& address : addresses_) texts.push_back(address.ToString());
-  return texts;
-}
-
-uint16_t Process::admin_port() const { return admin_->bound_port(); }
 
 }  // namespace outrigger::server

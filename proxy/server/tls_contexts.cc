@@ -5,12 +5,11 @@
 #include <utility>
 
 #include "absl/time/clock.h"
+#include "proxy/config/change.h"
 #include "proxy/metrics/descriptors.h"
 
 namespace outrigger::server {
 namespace {
-
-constexpr absl::Duration kWatchPeriod = absl::Seconds(1);  // SE-2: new files within 2 s
 
 tls::ClientAuth ToClientAuth(config::ClientAuth auth) {
   switch (auth) {
@@ -37,86 +36,93 @@ std::string_view Text(const absl::Status& status) {
 
 }  // namespace
 
-class TlsContexts::WatchTimer final : public Timer {
- public:
-  WatchTimer(Loop& loop, TlsContexts& contexts) : Timer(loop), contexts_(contexts) { ArmNext(); }
-
- private:
-  void OnTimer() override {
-    contexts_.LoadChanged();
-    ArmNext();
-  }
-  void ArmNext() { Arm(loop().Now() + kWatchPeriod); }
-
-  TlsContexts& contexts_;
-};
-
-TlsContexts::TlsContexts(log::LogService& logs) : logs_(logs) {}
-TlsContexts::~TlsContexts() = default;
-
-absl::StatusOr<std::unique_ptr<TlsContexts>> TlsContexts::Load(const config::Config& config,
-                                                               log::LogService& logs) {
-  std::unique_ptr<TlsContexts> contexts(new TlsContexts(logs));
+absl::StatusOr<TlsContexts::Plan> TlsContexts::Prepare(const config::Config& config) const {
+  Plan plan;
   for (const config::ListenerConfig& listener : config.listeners) {
-    contexts->listeners_.push_back(nullptr);
+    plan.set.listeners.push_back(nullptr);
     if (!listener.tls.has_value()) continue;
-    auto context = std::make_unique<tls::ServerContext>(
-        tls::ServerOptions{.files = {.cert = listener.tls->cert,
-                                     .key = listener.tls->key,
-                                     .ca = listener.tls->client_ca},
-                           .client_auth = ToClientAuth(listener.tls->client_auth),
-                           .allowed = ToRules(listener.tls->client_san),
-                           .offers_http1 = listener.protocol != config::ListenerProtocol::kHttp2,
-                           .offers_http2 = listener.protocol != config::ListenerProtocol::kHttp1});
-    contexts->listeners_.back() = context.get();
-    const absl::Status added = contexts->Add(kDownstream, listener.name, std::move(context));
-    if (!added.ok()) return added;
+    absl::StatusOr<std::shared_ptr<Entry>> entry =
+        FindOrLoad(kDownstream, listener.name, config::TlsSettingsOf(listener), [&listener] {
+          return std::make_shared<tls::ServerContext>(tls::ServerOptions{
+              .files = {.cert = listener.tls->cert,
+                        .key = listener.tls->key,
+                        .ca = listener.tls->client_ca},
+              .client_auth = ToClientAuth(listener.tls->client_auth),
+              .allowed = ToRules(listener.tls->client_san),
+              .offers_http1 = listener.protocol != config::ListenerProtocol::kHttp2,
+              .offers_http2 = listener.protocol != config::ListenerProtocol::kHttp1});
+        });
+    if (!entry.ok()) return entry.status();
+    plan.set.listeners.back() =
+        std::static_pointer_cast<const tls::ServerContext>((*entry)->context);
+    plan.entries.push_back(*std::move(entry));
   }
   for (const config::UpstreamConfig& upstream : config.upstreams) {
     if (!upstream.tls.has_value()) continue;
-    auto context = std::make_unique<tls::ClientContext>(tls::ClientOptions{
-        .files = {.cert = upstream.tls->cert, .key = upstream.tls->key, .ca = upstream.tls->ca},
-        .server_name = upstream.tls->server_name,
-        .allowed = ToRules(upstream.tls->server_san),
-        .is_http2 = upstream.protocol == config::UpstreamProtocol::kHttp2});
-    contexts->upstreams_[upstream.name] = context.get();
-    const absl::Status added = contexts->Add(kUpstream, upstream.name, std::move(context));
-    if (!added.ok()) return added;
+    absl::StatusOr<std::shared_ptr<Entry>> entry =
+        FindOrLoad(kUpstream, upstream.name, config::TlsSettingsOf(upstream), [&upstream] {
+          return std::make_shared<tls::ClientContext>(tls::ClientOptions{
+              .files = {.cert = upstream.tls->cert,
+                        .key = upstream.tls->key,
+                        .ca = upstream.tls->ca},
+              .server_name = upstream.tls->server_name,
+              .allowed = ToRules(upstream.tls->server_san),
+              .is_http2 = upstream.protocol == config::UpstreamProtocol::kHttp2});
+        });
+    if (!entry.ok()) return entry.status();
+    plan.set.upstreams[upstream.name] =
+        std::static_pointer_cast<const tls::ClientContext>((*entry)->context);
+    plan.entries.push_back(*std::move(entry));
   }
-  return contexts;
+  return plan;
 }
 
-absl::Status TlsContexts::Add(std::string_view side, const std::string& name,
-                              std::unique_ptr<tls::Context> context) {
-  const absl::Status loaded = context->Load();
+absl::StatusOr<std::shared_ptr<TlsContexts::Entry>> TlsContexts::FindOrLoad(
+    std::string_view side, const std::string& name, std::string settings,
+    const std::function<std::shared_ptr<tls::Context>()>& make) const {
+  for (const std::shared_ptr<Entry>& entry : entries()) {
+    if (entry->side == side && entry->name == name && entry->settings == settings) return entry;
+  }
+  auto entry = std::make_shared<Entry>();
+  entry->side = side;
+  entry->name = name;
+  entry->settings = std::move(settings);
+  entry->context = make();
+  const absl::Status loaded = entry->context->Load();
   if (!loaded.ok()) {
     return absl::Status(loaded.code(), fmt::format("TLS of {} {}: {}",
                                                    side == kDownstream ? "listener" : "upstream",
                                                    name, Text(loaded)));
   }
   // Started with all the same: clients may not look at it, and without the proxy nothing works.
-  if (context->not_after().has_value() && *context->not_after() <= absl::Now()) {
+  if (entry->context->not_after().has_value() && *entry->context->not_after() <= absl::Now()) {
     logs_.shared().Warn("tls_certificate_expired").Str("side", side).Str("name", name);
   }
-  auto entry = std::make_unique<Entry>();
-  entry->side = side;
-  entry->name = name;
-  entry->context = std::move(context);
-  entries_.push_back(std::move(entry));
-  return absl::OkStatus();
+  return entry;
 }
 
-const tls::ClientContext* TlsContexts::Upstream(const std::string& name) const {
-  const auto found = upstreams_.find(name);
-  return found == upstreams_.end() ? nullptr : found->second;
+TlsSet TlsContexts::Commit(Plan plan) {
+  const std::lock_guard lock(mutex_);
+  entries_ = std::move(plan.entries);
+  return std::move(plan.set);
 }
 
-void TlsContexts::Watch(Loop& loop) {
-  if (!entries_.empty()) timer_ = std::make_unique<WatchTimer>(loop, *this);
+TlsContexts::Entries TlsContexts::entries() const {
+  const std::lock_guard lock(mutex_);
+  return entries_;
+}
+
+std::vector<std::string> TlsContexts::Files() const {
+  std::vector<std::string> files;
+  for (const std::shared_ptr<Entry>& entry : entries()) {
+    const tls::Files& named = entry->context->files();
+    for (const std::string* file : {&named.cert, &named.key, &named.ca}) files.push_back(*file);
+  }
+  return files;
 }
 
 void TlsContexts::LoadChanged() {
-  for (const std::unique_ptr<Entry>& entry : entries_) {
+  for (const std::shared_ptr<Entry>& entry : entries()) {
     const std::optional<absl::Status> loaded = entry->context->LoadIfChanged();
     if (!loaded.has_value()) continue;
     entry->has_failed.store(!loaded->ok(), std::memory_order_relaxed);
@@ -139,7 +145,7 @@ std::vector<metrics::CallbackHandle> TlsContexts::AddMetrics(metrics::Registry& 
   std::vector<metrics::CallbackHandle> handles;
   handles.push_back(registry.AddCallback(metrics::families::kTlsCertificateExpiry, [this] {
     std::vector<Sample> samples;
-    for (const std::unique_ptr<Entry>& entry : entries_) {
+    for (const std::shared_ptr<Entry>& entry : entries()) {
       const std::optional<absl::Time> not_after = entry->context->not_after();
       if (!not_after.has_value()) continue;
       samples.push_back({{std::string(entry->side), entry->name},
@@ -149,7 +155,7 @@ std::vector<metrics::CallbackHandle> TlsContexts::AddMetrics(metrics::Registry& 
   }));
   handles.push_back(registry.AddCallback(metrics::families::kTlsReloads, [this] {
     std::vector<Sample> samples;
-    for (const std::unique_ptr<Entry>& entry : entries_) {
+    for (const std::shared_ptr<Entry>& entry : entries()) {
       const std::string side(entry->side);
       samples.push_back({{side, entry->name, "loaded"}, static_cast<double>(entry->reloads)});
       samples.push_back({{side, entry->name, "failed"}, static_cast<double>(entry->failures)});
@@ -158,7 +164,7 @@ std::vector<metrics::CallbackHandle> TlsContexts::AddMetrics(metrics::Registry& 
   }));
   handles.push_back(registry.AddCallback(metrics::families::kTlsLastReload, [this] {
     std::vector<Sample> samples;
-    for (const std::unique_ptr<Entry>& entry : entries_) {
+    for (const std::shared_ptr<Entry>& entry : entries()) {
       samples.push_back(
           {{std::string(entry->side), entry->name}, entry->has_failed.load() ? 0.0 : 1.0});
     }

@@ -1,18 +1,23 @@
 // One worker: a thread with one event loop, its listeners' sockets, connections, upstreams, chains.
 //
-//   Worker worker(0, process, config);
-//   worker.AddListener(0, fd);
+//   Worker worker(0, process);
+//   worker.Adopt({.config = config, ...});                 // the first configuration
 //   worker.Start();
-//   worker.Drain(...);  worker.Stop();  worker.Join();
+//   worker.AdoptLater({.config = changed, ...}, done);     // a reload
+//   worker.BeginDrain();  worker.Stop();  worker.Join();
 //
 // Workers share nothing mutable but SharedState. The public calls are made by the main thread;
 // those that touch a running worker post a message to its loop.
+//
+// A reload is one message: in the turn that it runs in, every listener gets the new chains, so that
+// a request is served by one configuration or by the other. What ran before holds the snapshot that
+// it began with. A listener that is no longer configured drains: it accepts no more, its answers
+// are the last of their connections, and after the lame duck its idle connections are closed.
 
 #pragma once
 
 #include <atomic>
 #include <functional>
-#include <map>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -20,14 +25,11 @@
 #include <vector>
 
 #include "proxy/chain/chain_builder.h"
-#include "proxy/chain/stream_driver.h"
-#include "proxy/http/downstream_connection.h"
-#include "proxy/net/listener.h"
 #include "proxy/server/handshake_reporter.h"
+#include "proxy/server/listener_set.h"
 #include "proxy/server/tls_contexts.h"
-#include "proxy/upstream/name_watch.h"
-#include "proxy/upstream/router.h"
-#include "proxy/upstream/upstream.h"
+#include "proxy/server/worker_listener.h"
+#include "proxy/server/worker_upstreams.h"
 
 namespace outrigger::server {
 
@@ -38,21 +40,29 @@ struct ProcessParts {
   metrics::StandardMetrics& standard_metrics;
   log::LogService& logs;
   std::string_view via_name;
-  const TlsContexts& tls;
   // Called on the worker's thread about once a second, and when it begins to run.
   std::function<void(int worker, MonoTime now)> on_tick;
 };
 
+// A configuration with all that it needs from outside: taking it over cannot fail.
+struct WorkerConfig {
+  std::shared_ptr<const config::Config> config;
+  TlsSet tls;
+  std::vector<ListenerOrigin> listeners;  // one for each of the configuration's
+};
+
 class Worker {
  public:
-  Worker(int index, const ProcessParts& process, std::shared_ptr<const config::Config> config);
+  Worker(int index, const ProcessParts& process);
   ~Worker();
   Worker(const Worker&) = delete;
   Worker& operator=(const Worker&) = delete;
 
-  // Takes `fd`, from net::Listener::Open(). REQUIRES: before Start().
-  void AddListener(size_t listener, int fd);
+  // REQUIRES: before Start().
+  void Adopt(WorkerConfig next);
   void Start();
+  // `done` is called on the worker's thread.
+  void AdoptLater(WorkerConfig next, std::function<void()> done);
   // Answers say `Connection: close`, idle connections are closed.
   void BeginDrain();
   // No new connections, new requests get 503 `draining`. Those whose client has connected or sent
@@ -72,17 +82,18 @@ class Worker {
   bool has_refused() const { return has_refused_.load(std::memory_order_acquire); }
 
  private:
-  class HandlerFactory;
-  struct ListenerState;
   class Heartbeat;
+  // On its way out, after a reload.
+  struct Retired {
+    std::unique_ptr<WorkerListener> listener;
+    MonoTime drain_at;
+    int idle_beats = 0;  // in a row
+  };
 
-  HandshakeReporter& NewHandshakeReporter(std::string_view side, const std::string& name);
-  void UseTls(const config::UpstreamConfig& config, upstream::UpstreamOptions& options);
-  void MakeUpstreams(const config::Config& config);
-  void WatchNames(upstream::Upstream& upstream);
-  void LookAtUpstreams();
-  void OnAccept(ListenerState& listener, int fd, const net::SocketAddress& peer);
-  void OnFlood(std::string_view peer, std::string_view what);
+  void AdoptListeners(WorkerConfig& next, std::shared_ptr<const chain::ChainSnapshot> snapshot);
+  void LookAtRetired();
+  template <class Visit>
+  void ForEachListener(Visit visit);
   template <class Visit>
   void ForEachConnection(Visit visit);
 
@@ -96,24 +107,21 @@ class Worker {
   metrics::LabelledCounter refused_tenants_;
   log::Logger& log_;
   chain::IdentityMaker identity_;
-  // Before the connections, which report to them.
-  std::vector<std::unique_ptr<HandshakeReporter>> handshake_reporters_;
-  std::map<std::string, std::unique_ptr<upstream::Upstream>> upstreams_;
-  std::map<std::string, std::unique_ptr<upstream::RouterObserver>> router_observers_;
-  std::map<std::string, std::vector<metrics::GaugeId>> ejected_;  // by endpoint
-  std::unique_ptr<net::Resolver> resolver_;                       // made when a name is configured
-  std::vector<std::unique_ptr<upstream::NameWatch>> name_watches_;
-  std::shared_ptr<const chain::ChainSnapshot> snapshot_;
-  // Keyed executions, which outlive their connections; before what their chains use.
-  idempotency::ExecutionRuntime executions_;
-  breaker::Probers probers_;  // used by the first worker alone
-  std::vector<std::unique_ptr<ListenerState>> listeners_;
-  std::unique_ptr<Heartbeat> heartbeat_;
-  bool is_draining_ = false;
   bool refuses_requests_ = false;
   std::atomic<int64_t> open_connections_{0};
   std::atomic<int64_t> active_requests_{0};
   std::atomic<bool> has_refused_{false};
+  // Before the connections, which report to them.
+  HandshakeReporters handshakes_;
+  const WorkerUpstreams::Parts upstream_parts_;
+  WorkerUpstreams upstreams_;
+  // Keyed executions, which outlive their connections; before what their chains use.
+  idempotency::ExecutionRuntime executions_;
+  breaker::Probers probers_;  // used by the first worker alone
+  const WorkerListener::Parts listener_parts_;
+  std::vector<std::unique_ptr<WorkerListener>> listeners_;
+  std::vector<Retired> retired_;
+  std::unique_ptr<Heartbeat> heartbeat_;
   std::thread thread_;
 };
 

@@ -35,6 +35,7 @@ class EndpointState final : private http1::ClientConnection::IdleOwner {
   Http2Pool* http2() const { return http2_.get(); }
 
   bool has_address() const { return !addresses_.empty(); }
+  const std::vector<net::SocketAddress>& addresses() const { return addresses_; }
   // In turn, so that a name with several addresses is tried at all of them.
   const net::SocketAddress& NextAddress();
   void SetAddresses(std::vector<net::SocketAddress> addresses);

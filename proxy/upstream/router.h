@@ -12,8 +12,10 @@
 
 #pragma once
 
+#include <memory>
 #include <optional>
 #include <string_view>
+#include <utility>
 
 #include "proxy/chain/filter.h"
 #include "proxy/upstream/upstream.h"
@@ -34,9 +36,15 @@ class Exchange;
 
 class Router final : public chain::Filter {
  public:
-  // `via_name` is what this process calls itself in Via.
-  Router(EventLoop& loop, Upstream& upstream, RouterObserver* observer, std::string_view via_name)
-      : loop_(loop), upstream_(upstream), observer_(observer), via_name_(via_name) {}
+  // `via_name` is what this process calls itself in Via. `owner` is of what has to live as long as
+  // the router, the upstream above all; may be null.
+  Router(EventLoop& loop, Upstream& upstream, RouterObserver* observer, std::string_view via_name,
+         std::shared_ptr<const void> owner = nullptr)
+      : owner_(std::move(owner)),
+        loop_(loop),
+        upstream_(upstream),
+        observer_(observer),
+        via_name_(via_name) {}
 
   Task<http::Result> Call(http::Request& request, chain::Next next) override;
 
@@ -48,6 +56,7 @@ class Router final : public chain::Filter {
   void ObserveHead(http::Request& request, const http::ReceivedHead& head, const Exchange& exchange,
                    http::Response& response);
 
+  const std::shared_ptr<const void> owner_;
   EventLoop& loop_;
   Upstream& upstream_;
   RouterObserver* observer_;

@@ -202,6 +202,10 @@ void Upstream::SetAddresses(size_t endpoint, std::vector<net::SocketAddress> add
   endpoints_[endpoint]->SetAddresses(std::move(addresses));
 }
 
+const std::vector<net::SocketAddress>& Upstream::addresses(size_t endpoint) const {
+  return endpoints_[endpoint]->addresses();
+}
+
 size_t Upstream::idle_connections() const {
   size_t count = 0;
   for (const std::unique_ptr<EndpointState>& endpoint : endpoints_) count += endpoint->idle_count();

@@ -118,6 +118,7 @@ class Upstream {
 
   // Addresses of an endpoint whose name was resolved; empty: the name is not known (any more).
   void SetAddresses(size_t endpoint, std::vector<net::SocketAddress> addresses);
+  const std::vector<net::SocketAddress>& addresses(size_t endpoint) const;
   const std::string& name() const { return options_.name; }
   const UpstreamOptions& options() const { return options_; }
   SharedUpstreamState& shared() { return *shared_; }

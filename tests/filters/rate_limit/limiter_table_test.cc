@@ -121,7 +121,7 @@ TEST(LimiterTable, AReloadKeepsTheBucketsAndForgetsReceipts) {
   LimiterTable table(OptionsOf("1/s", 4), At(0));
   const Decision decision = table.Acquire(Key(0), 4, At(0));
   table.AcquireShared(4, At(0));
-  table.Reconfigure(Rate::Parse("10/s").value(), 8, At(0));
+  table.Reconfigure({.rate = Rate::Parse("10/s").value(), .burst = 8}, At(0));
   table.Refund(decision.receipt, At(0));
   EXPECT_FALSE(table.Acquire(Key(0), 1, At(0)).admitted);
   EXPECT_FALSE(table.AcquireShared(1, At(0)).admitted);

@@ -113,7 +113,7 @@ TEST(HealthState, ReadinessCanDependOnMore) {
   health.SetConfigLoaded();
   health.SetListenersBound();
   std::string problem;
-  health.AddReadyCheck("breakers", [&problem] { return problem; });
+  health.SetReadyCheck("breakers", [&problem] { return problem; });
   EXPECT_TRUE(health.Ready().ok());
   problem = "open: app/chat";
   EXPECT_FALSE(health.Ready().ok());
