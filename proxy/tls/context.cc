@@ -35,11 +35,18 @@ bool SetCommonOptions(SSL_CTX& ctx) {
 absl::Status Context::Load() {
   // Before reading: what changes meanwhile is seen the next time.
   stamps_ = Stamps();
-  absl::StatusOr<std::shared_ptr<Generation>> made = Build();
+  return TakeOver(nullptr);
+}
+
+absl::Status Context::Use(const OwnCertificate& own) { return TakeOver(&own); }
+
+absl::Status Context::TakeOver(const OwnCertificate* own) {
+  absl::StatusOr<std::shared_ptr<Generation>> made = Build(own);
   if (!made.ok()) return made.status();
   const std::optional<absl::Time> not_after = (*made)->not_after;
   std::lock_guard lock(mutex_);
-  if (current_ != nullptr && not_after.has_value() && *not_after <= absl::Now()) {
+  const bool is_file = own == nullptr;
+  if (is_file && current_ != nullptr && not_after.has_value() && *not_after <= absl::Now()) {
     return absl::FailedPreconditionError(
         fmt::format("the certificate of {} expired at {}", files_.cert,
                     absl::FormatTime(absl::RFC3339_sec, *not_after, absl::UTCTimeZone())));
@@ -67,7 +74,7 @@ std::vector<FileStamp> Context::Stamps() const {
   return {FileStamp::Of(files_.cert), FileStamp::Of(files_.key), FileStamp::Of(files_.ca)};
 }
 
-absl::StatusOr<std::shared_ptr<Context::Generation>> Context::Build() {
+absl::StatusOr<std::shared_ptr<Context::Generation>> Context::Build(const OwnCertificate* own) {
   std::vector<X509Ptr> ca;
   if (!files_.ca.empty()) {
     absl::StatusOr<std::vector<X509Ptr>> read = ReadCertificates(files_.ca);
@@ -78,37 +85,42 @@ absl::StatusOr<std::shared_ptr<Context::Generation>> Context::Build() {
   if (!made.ok()) return made.status();
   std::shared_ptr<Generation> generation = *std::move(made);
   if (!SetCommonOptions(*generation->ctx)) return absl::InternalError(TakeErrorText());
-  if (!files_.cert.empty()) {
-    const absl::Status used = UseCertificate(*generation);
-    if (!used.ok()) return used;
+  if (own != nullptr) {
+    const absl::Status installed = Install(*generation, *own, "the certificate");
+    if (!installed.ok()) return installed;
+  } else if (!files_.cert.empty()) {
+    const absl::StatusOr<OwnCertificate> read = ReadOwn();
+    if (!read.ok()) return read.status();
+    const absl::Status installed = Install(*generation, *read, files_.cert);
+    if (!installed.ok()) return installed;
   }
   return generation;
 }
 
-absl::Status Context::UseCertificate(Generation& generation) const {
+absl::StatusOr<OwnCertificate> Context::ReadOwn() const {
   absl::StatusOr<std::vector<X509Ptr>> chain = ReadCertificates(files_.cert);
   if (!chain.ok()) return chain.status();
   absl::StatusOr<PkeyPtr> key = ReadPrivateKey(files_.key);
   if (!key.ok()) return key.status();
-  SSL_CTX* ctx = generation.ctx.get();
-  X509* own = chain->front().get();
-  if (X509_check_private_key(own, key->get()) != 1) {
+  if (X509_check_private_key(chain->front().get(), key->get()) != 1) {
     ERR_clear_error();
     return absl::InvalidArgumentError(
         fmt::format("{} is not the key of {}", files_.key, files_.cert));
   }
-  if (SSL_CTX_use_certificate(ctx, own) != 1) {
-    return absl::InvalidArgumentError(fmt::format("{}: {}", files_.cert, TakeErrorText()));
+  return OwnCertificate{*std::move(chain), *std::move(key)};
+}
+
+absl::Status Context::Install(Generation& generation, const OwnCertificate& own,
+                              const std::string& what) {
+  SSL_CTX* ctx = generation.ctx.get();
+  bool is_installed = SSL_CTX_use_certificate(ctx, own.chain.front().get()) == 1;
+  for (size_t i = 1; is_installed && i < own.chain.size(); ++i) {
+    is_installed = SSL_CTX_add1_chain_cert(ctx, own.chain[i].get()) == 1;
   }
-  for (size_t i = 1; i < chain->size(); ++i) {
-    if (SSL_CTX_add1_chain_cert(ctx, (*chain)[i].get()) != 1) {
-      return absl::InvalidArgumentError(fmt::format("{}: {}", files_.cert, TakeErrorText()));
-    }
+  if (!is_installed || SSL_CTX_use_PrivateKey(ctx, own.key.get()) != 1) {
+    return absl::InvalidArgumentError(fmt::format("{}: {}", what, TakeErrorText()));
   }
-  if (SSL_CTX_use_PrivateKey(ctx, key->get()) != 1) {
-    return absl::InvalidArgumentError(fmt::format("{}: {}", files_.key, TakeErrorText()));
-  }
-  generation.not_after = NotAfter(*own);
+  generation.not_after = NotAfter(*own.chain.front());
   return absl::OkStatus();
 }
 

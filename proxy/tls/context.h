@@ -11,7 +11,7 @@
 // swap of Kubernetes' `..data` link is seen, and a change while they are read is seen the next
 // time.
 //
-// Load() and LoadIfChanged() are called by one thread, all else by any.
+// Load(), LoadIfChanged() and Use() are called by one thread, all else by any.
 
 #pragma once
 
@@ -28,6 +28,12 @@
 #include "proxy/tls/san_rule.h"
 
 namespace outrigger::tls {
+
+// What this side shows, when it does not come from files.
+struct OwnCertificate {
+  std::vector<X509Ptr> chain;  // its own first
+  PkeyPtr key;
+};
 
 struct Files {
   std::string cert;  // with the chain behind it; empty: this side shows none
@@ -46,6 +52,8 @@ class Context {
   absl::Status Load();
   // Nothing when no file has changed since the last call.
   std::optional<absl::Status> LoadIfChanged();
+  // The same with a certificate that this process has. REQUIRES: no file of one was named.
+  absl::Status Use(const OwnCertificate& own);
 
   // When the certificate in use ends; nothing when there is none.
   std::optional<absl::Time> not_after() const;
@@ -68,8 +76,13 @@ class Context {
 
  private:
   std::vector<FileStamp> Stamps() const;
-  absl::StatusOr<std::shared_ptr<Generation>> Build();
-  absl::Status UseCertificate(Generation& generation) const;
+  // `own` null: the one of the files, if they name one.
+  absl::StatusOr<std::shared_ptr<Generation>> Build(const OwnCertificate* own);
+  absl::Status TakeOver(const OwnCertificate* own);
+  absl::StatusOr<OwnCertificate> ReadOwn() const;
+  // `what` names it in errors.
+  static absl::Status Install(Generation& generation, const OwnCertificate& own,
+                              const std::string& what);
 
   const Files files_;
   std::vector<FileStamp> stamps_;
