@@ -32,20 +32,26 @@ bool Has(const Json& containers, std::string_view name) {
                      [name](const Json& container) { return Text(At(container, "name")) == name; });
 }
 
+bool IsNamed(const Json& port, const std::string& name) {
+  const Json& its_name = At(port, "name");
+  return its_name.is_string() && its_name == name;
+}
+
 // The container's port of this name; null when it has none.
 const Json& PortNamed(const Json& container, const std::string& name) {
   static const Json kNull;
   for (const Json& port : At(container, "ports")) {
-    if (Text(At(port, "name")) == name) return port;
+    if (IsNamed(port, name)) return port;
   }
   return kNull;
 }
 
 // Where the sidecar sends requests; empty when the pod does not say.
 std::string Upstream(const Json& annotations, const Json& spec, const std::string& port_name) {
-  const std::string stated = Text(At(annotations, "outrigger/upstream"));
-  if (!stated.empty()) {
-    const bool is_port = stated.find_first_not_of("0123456789") == std::string::npos;
+  if (const Json& annotation = At(annotations, "outrigger/upstream"); annotation.is_string()) {
+    const std::string stated = annotation.get<std::string>();
+    const bool is_port =
+        !stated.empty() && stated.find_first_not_of("0123456789") == std::string::npos;
     return is_port ? "127.0.0.1:" + stated : stated;
   }
   for (const Json& container : At(spec, "containers")) {
@@ -64,9 +70,14 @@ void Fill(Json& value, const std::string& mark, const std::string& text) {
 
 void SetResources(const Json& annotations, Json& sidecar) {
   for (const auto& [kind, suffix] : {std::pair("requests", "request"), {"limits", "limit"}}) {
-    for (const std::string what : {"cpu", "memory"}) {
+    for (const std::string what : {"cpu", "memory", "ephemeral-storage"}) {
       const Json& amount = At(annotations, fmt::format("outrigger/{}-{}", what, suffix));
-      if (amount.is_string()) sidecar["resources"][kind][what] = amount;
+      if (!amount.is_string()) continue;
+      if (amount != "") {
+        sidecar["resources"][kind][what] = amount;
+      } else if (At(At(sidecar, "resources"), kind).is_object()) {
+        sidecar["resources"][kind].erase(what);
+      }
     }
   }
 }
@@ -83,7 +94,7 @@ void MovePort(Json& container, const std::string& name) {
   const Json port = PortNamed(container, name);
   if (port.is_null()) return;
   for (Json& each : container["ports"]) {
-    if (Text(At(each, "name")) == name) each.erase("name");
+    if (IsNamed(each, name)) each.erase("name");
   }
   const Json& number = port["containerPort"];
   for (const std::string probe : {"startupProbe", "livenessProbe", "readinessProbe"}) {
@@ -125,16 +136,15 @@ std::vector<std::string> SendProbesToSidecar(const Json& sidecar, Json& containe
   return told;
 }
 
-void HoldBack(Json& container, int64_t grace) {
-  const int64_t wanted = Definition()["appPreStopSeconds"];
+void HoldBack(Json& container, int64_t wanted, int64_t grace) {
   const int64_t seconds = grace > wanted + 2 ? wanted : grace / 2;
-  if (seconds <= 0 || !At(At(container, "lifecycle"), "preStop").is_null()) return;
+  if (wanted <= 0 || seconds <= 0 || !At(At(container, "lifecycle"), "preStop").is_null()) return;
   container["lifecycle"]["preStop"] = {{"sleep", {{"seconds", seconds}}}};
 }
 
-Json Sidecar(const Options& options, const Json& annotations, const std::string& upstream,
-             const std::string& port_name, int64_t grace) {
-  Json sidecar = Definition()["sidecar"];
+Json Sidecar(const Json& definition, const Options& options, const Json& annotations,
+             const std::string& upstream, const std::string& port_name, int64_t grace) {
+  Json sidecar = definition["sidecar"];
   const int64_t drain = grace > kReserveSeconds + 1 ? grace - kReserveSeconds : 1;
   Fill(sidecar, "@upstream", upstream);
   Fill(sidecar, "@port", port_name);
@@ -147,36 +157,43 @@ Json Sidecar(const Options& options, const Json& annotations, const std::string&
 }  // namespace
 
 Outcome InjectPod(const Options& options, Json& metadata, Json& spec) {
+  const Json& definition = options.definition != nullptr ? *options.definition : Definition();
   const Json annotations = At(metadata, "annotations");
-  const std::string port_name = Text(At(annotations, "outrigger/port-name"), options.port_name);
+  const std::string port_name =
+      Text(At(annotations, "outrigger/port-name"),
+           options.port_name.empty() ? Text(definition["portName"]) : options.port_name);
   if (Text(At(At(metadata, "labels"), "outrigger/inject")) == "disabled") {
     return {false, "it has the label outrigger/inject=disabled"};
   }
   if (Has(At(spec, "initContainers"), kName) || Has(At(spec, "containers"), kName)) {
     return {false, "it has the sidecar"};
   }
-  if (At(spec, "hostNetwork") == true) return {false, "it is on the network of its host"};
+  if (At(spec, "hostNetwork") == true) {
+    return {false, "the pod is on the network of its host", /*is_impossible=*/true};
+  }
   const std::string upstream = Upstream(annotations, spec, port_name);
   if (upstream.empty()) {
-    return {false, fmt::format("no container has a port named {}, and there is no annotation "
-                               "outrigger/upstream",
-                               port_name)};
+    return {false,
+            fmt::format("no container has a port named {}, and there is no annotation "
+                        "outrigger/upstream",
+                        port_name),
+            /*is_impossible=*/true};
   }
 
   const Json& stated_grace = At(spec, "terminationGracePeriodSeconds");
   const int64_t grace =
       stated_grace.is_number_integer() ? stated_grace.get<int64_t>() : kDefaultGraceSeconds;
-  for (const auto& [key, value] : Definition()["labels"].items()) metadata["labels"][key] = value;
+  for (const auto& [key, value] : definition["labels"].items()) metadata["labels"][key] = value;
   if (!annotations.contains("prometheus.io/scrape")) {
-    for (const auto& [key, value] : Definition()["annotations"].items()) {
+    for (const auto& [key, value] : definition["annotations"].items()) {
       metadata["annotations"][key] = value;
     }
   }
   Json& init = spec["initContainers"];
   if (!init.is_array()) init = Json::array();
-  init.insert(init.begin(), Sidecar(options, annotations, upstream, port_name, grace));
+  init.insert(init.begin(), Sidecar(definition, options, annotations, upstream, port_name, grace));
 
-  Json volume = Definition()["volume"];
+  Json volume = definition["volume"];
   if (const Json& named = At(annotations, "outrigger/config"); named.is_string()) {
     volume["configMap"]["name"] = named;
     volume["configMap"]["optional"] = false;
@@ -194,7 +211,7 @@ Outcome InjectPod(const Options& options, Json& metadata, Json& spec) {
       }
     }
     MovePort(container, port_name);
-    HoldBack(container, grace);
+    HoldBack(container, definition["appPreStopSeconds"], grace);
   }
   return {true, ""};
 }

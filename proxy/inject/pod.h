@@ -15,13 +15,16 @@
 namespace outrigger::inject {
 
 struct Options {
-  std::string image;  // empty: the definition's
-  std::string port_name = "http";
+  const Json* definition = nullptr;  // null: the one that is compiled in; outlives the call
+  std::string image;                 // empty: the definition's
+  std::string port_name;             // empty: the definition's
 };
 
 struct Outcome {
   bool is_injected = false;
   std::string reason;  // why not
+  // It was to be injected and cannot be; otherwise it is left alone for a good reason.
+  bool is_impossible = false;
 };
 
 // `metadata` and `spec` are objects; null stands for an empty one.

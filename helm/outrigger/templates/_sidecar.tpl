@@ -56,16 +56,19 @@ lifecycle:
     exec:
       command: [/usr/bin/outrigger, drain, --wait, --timeout, {{ .drain | default "25s" | toJson }}]
 resources: {{ .resources | default $values.sidecar.resources | toJson }}
-securityContext:
-  runAsNonRoot: true
-  runAsUser: 65532
-  runAsGroup: 65532
-  readOnlyRootFilesystem: true
-  allowPrivilegeEscalation: false
-  capabilities: {drop: [ALL]}
-  seccompProfile: {type: RuntimeDefault}
+securityContext: {{- include "outrigger.securityContext" .scope | nindent 2 }}
 volumeMounts:
   - {name: outrigger-config, mountPath: /etc/outrigger, readOnly: true}
+{{- end }}
+
+{{- define "outrigger.securityContext" -}}
+runAsNonRoot: true
+runAsUser: 65532
+runAsGroup: 65532
+readOnlyRootFilesystem: true
+allowPrivilegeEscalation: false
+capabilities: {drop: [ALL]}
+seccompProfile: {type: RuntimeDefault}
 {{- end }}
 
 {{/* The element of a pod's volumes that belongs to it. Arguments: scope, configMap (default: configMapName), optional. */}}
@@ -92,12 +95,38 @@ prometheus.io/port: "15020"
 prometheus.io/path: /metrics
 {{- end }}
 
+{{/*
+All of it as JSON for the program, with marks for what differs between pods. Its argument is this chart's scope.
+*/}}
+{{- define "outrigger.definition" -}}
+{{- $sidecar := include "outrigger.sidecar" (dict "scope" . "upstream" "@upstream" "portName" "@port" "drain" "@drain") | fromYaml -}}
+{{- $annotations := ternary (include "outrigger.podAnnotations" . | fromYaml) dict .Values.metrics.scrapeAnnotations -}}
+{{- dict "sidecar" $sidecar "volume" (include "outrigger.volume" (dict "scope" .) | fromYaml)
+  "labels" (include "outrigger.podLabels" . | fromYaml) "annotations" $annotations
+  "portName" .Values.injection.portName "appPreStopSeconds" (int .Values.appPreStopSeconds) | toJson -}}
+{{- end }}
+
 {{- define "outrigger.image" -}}
 {{- $image := .Values.image -}}
 {{- if $image.digest -}}
 {{ printf "%s@%s" $image.repository $image.digest }}
 {{- else -}}
 {{ printf "%s:%s" $image.repository ($image.tag | default .Chart.AppVersion) }}
+{{- end -}}
+{{- end }}
+
+{{/* How pods get the sidecar: policy, webhook or none. */}}
+{{- define "outrigger.injectionMode" -}}
+{{- $hasPolicies := .Capabilities.APIVersions.Has "admissionregistration.k8s.io/v1/MutatingAdmissionPolicy" -}}
+{{- $mode := .Values.injection.mode -}}
+{{- if not .Values.injection.enabled -}}
+none
+{{- else if eq $mode "auto" -}}
+{{ ternary "policy" "webhook" $hasPolicies }}
+{{- else if and (eq $mode "policy") (not $hasPolicies) -}}
+{{ fail (printf "injection.mode: policy needs MutatingAdmissionPolicy of admissionregistration.k8s.io/v1, which Kubernetes has from 1.36 on; this one is %s. Take webhook, or auto." .Capabilities.KubeVersion.Version) }}
+{{- else -}}
+{{ $mode }}
 {{- end -}}
 {{- end }}
 

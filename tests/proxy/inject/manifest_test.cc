@@ -187,6 +187,30 @@ TEST(Inject, PassesEverythingElse) {
   EXPECT_FALSE(InjectManifests({}, "{").ok());
 }
 
+TEST(Inject, TakesAnotherDefinitionOnlyIfItIsOne) {
+  const std::string text = Definition().dump();
+  ASSERT_TRUE(ParseDefinition(text).ok());
+  EXPECT_EQ(*ParseDefinition(text), Definition());
+  const std::pair<const char*, Json> wrong[] = {
+      {"/sidecar", nullptr},      {"/sidecar/name", "other"}, {"/volume/configMap", nullptr},
+      {"/labels", "text"},        {"/annotations", 1},        {"/portName", 80},
+      {"/appPreStopSeconds", -1}, {"/appPreStopSeconds", "6"}};
+  for (const auto& [pointer, value] : wrong) {
+    Json definition = Definition();
+    definition[Json::json_pointer(pointer)] = value;
+    const absl::StatusOr<Json> parsed = ParseDefinition(definition.dump());
+    ASSERT_FALSE(parsed.ok()) << pointer;
+    EXPECT_THAT(std::string(parsed.status().message()), HasSubstr("the definition's")) << pointer;
+  }
+  for (const char* key : {"sidecar", "volume", "labels", "portName", "appPreStopSeconds"}) {
+    Json definition = Definition();
+    definition.erase(key);
+    EXPECT_FALSE(ParseDefinition(definition.dump()).ok()) << key;
+  }
+  EXPECT_FALSE(ParseDefinition("").ok());
+  EXPECT_FALSE(ParseDefinition("[]").ok());
+}
+
 TEST(Inject, TakesTheSampleOfTheRepository) {
   std::ifstream file(std::string(OUTRIGGER_SOURCE_DIR) + "/k8s/samples/llm.yaml");
   const Injected injected = Inject(std::string(std::istreambuf_iterator<char>(file), {}));
