@@ -1,4 +1,4 @@
-// The command line: serve, check, schema, drain, inject, version.
+// The command line: serve, check, schema, drain, inject, injector, version.
 
 #include <fmt/format.h>
 
@@ -16,6 +16,7 @@
 #include "proxy/config/config.h"
 #include "proxy/config/units.h"
 #include "proxy/inject/manifest.h"
+#include "proxy/injector/injector.h"
 #include "proxy/server/drain_client.h"
 #include "proxy/server/process.h"
 #include "proxy/server/version.h"
@@ -23,10 +24,10 @@
 namespace {
 
 using outrigger::Expected;
+using outrigger::admin::AppProbe;
 using outrigger::config::Config;
 using outrigger::config::ConfigErrors;
 using outrigger::config::Source;
-using outrigger::admin::AppProbe;
 using outrigger::server::Process;
 
 // Exit codes: 1 the configuration is wrong or the proxy could not start, 2 wrong usage.
@@ -111,6 +112,34 @@ int Inject(const outrigger::inject::Options& options) {
   return 0;
 }
 
+// How long a certificate of the injector's own may be good for.
+constexpr absl::Duration kShortestLife = absl::Seconds(10);
+constexpr absl::Duration kLongestLife = absl::Hours(24 * 366);
+
+int RunInjector(outrigger::injector::Settings settings, const std::string& lifetime) {
+  const bool has_files = !settings.cert.empty() && !settings.key.empty();
+  const bool makes_own = !settings.configuration.empty() && !settings.dns.empty();
+  if (has_files == makes_own || settings.cert.empty() != settings.key.empty()) {
+    fmt::print(stderr,
+               "outrigger injector: give --cert FILE and --key FILE, or --configuration NAME and "
+               "--dns-name NAME\n");
+    return kUsage;
+  }
+  const absl::StatusOr<absl::Duration> parsed = outrigger::config::ParseDuration(lifetime);
+  if (!parsed.ok() || *parsed < kShortestLife || *parsed > kLongestLife) {
+    fmt::print(stderr, "outrigger injector: --lifetime: {}\n",
+               parsed.ok() ? "from 10s to 366d" : std::string(parsed.status().message()));
+    return kUsage;
+  }
+  settings.lifetime = *parsed;
+  auto injector = outrigger::injector::Injector::Start(settings);
+  if (!injector.ok()) {
+    fmt::print(stderr, "outrigger injector: {}\n", std::string(injector.status().message()));
+    return kFailed;
+  }
+  return (*injector)->Run();
+}
+
 int Main(int argc, char** argv) {
   CLI::App app{"A lightweight L7 sidecar proxy for AI service containers.", "outrigger"};
   app.require_subcommand(1);
@@ -126,9 +155,10 @@ int Main(int argc, char** argv) {
 
   std::vector<std::string> app_health;
   serve
-      ->add_option("--app-health", app_health,
-                   "NAME=http://127.0.0.1:PORT/PATH: a probe of the app that the admin port puts to "
-                   "it on GET /.outrigger/app-health/NAME")
+      ->add_option(
+          "--app-health", app_health,
+          "NAME=http://127.0.0.1:PORT/PATH: a probe of the app that the admin port puts to "
+          "it on GET /.outrigger/app-health/NAME")
       ->allow_extra_args(false);
 
   std::string checked_file;
@@ -153,7 +183,32 @@ int Main(int argc, char** argv) {
   CLI::App* inject = app.add_subcommand(
       "inject", "Put the sidecar into the Kubernetes manifests on standard input");
   inject->add_option("--image", inject_options.image, "The sidecar's image");
-  inject->add_option("--port-name", inject_options.port_name, "The port that it takes over")
+  inject->add_option("--port-name", inject_options.port_name,
+                     "The port that it takes over; default: http");
+
+  outrigger::injector::Settings injector_settings;
+  std::string lifetime = "30d";
+  CLI::App* injector = app.add_subcommand(
+      "injector", "Run the admission webhook that puts the sidecar into new pods");
+  injector->add_option("--listen", injector_settings.listen, "Address and port, over TLS")
+      ->capture_default_str();
+  injector->add_option("--definition", injector_settings.definition,
+                       "The sidecar, as JSON of the chart's; default: that of its default values");
+  injector->add_option("--cert", injector_settings.cert,
+                       "Its certificate, loaded again when the file changes (PEM)");
+  injector->add_option("--key", injector_settings.key, "The certificate's key (PEM)");
+  injector->add_option("--configuration", injector_settings.configuration,
+                       "Without files: make a certificate and tell this "
+                       "MutatingWebhookConfiguration of it");
+  injector->add_option("--dns-name", injector_settings.dns,
+                       "A name for that certificate: SERVICE.NAMESPACE.svc");
+  injector->add_option("--lifetime", lifetime, "Of that certificate; renewed after two thirds")
+      ->capture_default_str();
+  injector->add_option("--replica", injector_settings.replica,
+                       "Tells replicas apart; default: the host's name");
+  injector
+      ->add_option("--service-account", injector_settings.service_account,
+                   "Folder with token and ca.crt for the API server")
       ->capture_default_str();
 
   CLI::App* version = app.add_subcommand("version", "Print version and compiler");
@@ -180,6 +235,7 @@ int Main(int argc, char** argv) {
     return Drain(drain_request);
   }
   if (inject->parsed()) return Inject(inject_options);
+  if (injector->parsed()) return RunInjector(std::move(injector_settings), lifetime);
   if (version->parsed()) {
     fmt::print("outrigger {} ({})\n", outrigger::server::kVersion,
                outrigger::server::CompilerName());

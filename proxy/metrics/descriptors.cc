@@ -22,6 +22,7 @@ std::span<const Descriptor* const> AllDescriptors() {
       &families::kTlsReloads,
       &families::kTlsLastReload,
       &families::kHttp2Floods,
+      &families::kInjectorReviews,
       &families::kIdempotency,
       &families::kIdempotencyKeys,
       &families::kIdempotencyBodyBytes,

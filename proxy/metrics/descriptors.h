@@ -98,6 +98,12 @@ inline constexpr Descriptor kTlsLastReload = {
     "outrigger_tls_last_reload_successful", Type::kGauge, "side,name",
     "0 while the certificate files have a fault and an earlier state of them is in use."};
 
+// Of `outrigger injector`, which is a process of its own.
+inline constexpr Descriptor kInjectorReviews = {
+    "outrigger_injector_reviews_total", Type::kCounter, "verdict",
+    "Pods that the API server asked `outrigger injector` about: injected, left_alone, impossible "
+    "(the pod says why), or malformed."};
+
 // Filters.
 inline constexpr Descriptor kIdempotency = {
     "outrigger_idempotency_total", Type::kCounter, "result",

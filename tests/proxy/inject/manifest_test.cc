@@ -131,11 +131,11 @@ spec:
     readinessProbe: {httpGet: {path: /x, port: nobodys}}
 )"));
   const std::vector<std::string> args = pod["spec"]["initContainers"][0]["args"];
-  EXPECT_THAT(std::vector<std::string>(args.end() - 4, args.end()),
-              ElementsAre("127.0.0.1:8000",
-                          "--app-health=app/startup=http://127.0.0.1:8000/start?a=b",
-                          "--app-health=app/liveness=http://127.0.0.1:8001/",
-                          "--app-health=helper/liveness=http://127.0.0.1:9001/live"));
+  EXPECT_THAT(
+      std::vector<std::string>(args.end() - 4, args.end()),
+      ElementsAre("127.0.0.1:8000", "--app-health=app/startup=http://127.0.0.1:8000/start?a=b",
+                  "--app-health=app/liveness=http://127.0.0.1:8001/",
+                  "--app-health=helper/liveness=http://127.0.0.1:9001/live"));
   const Json& app = pod["spec"]["containers"][0];
   EXPECT_EQ(app["startupProbe"]["httpGet"].dump(),
             R"({"path":"/.outrigger/app-health/app/startup","port":15020,)"
