@@ -1,11 +1,15 @@
 """What the chart accepts and makes, as Helm says without a cluster."""
 
+import base64
 import pathlib
 import subprocess
 import unittest
 
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
 POLICIES = "admissionregistration.k8s.io/v1/MutatingAdmissionPolicy"
+# What the webhook is made of.
+WEBHOOK = ["ClusterRole", "ClusterRoleBinding", "ConfigMap", "Deployment", "MutatingWebhookConfiguration",
+           "PodDisruptionBudget", "Service", "ServiceAccount"]
 
 
 def helm(*arguments):
@@ -42,6 +46,11 @@ class Values(unittest.TestCase):
         self.refused('injection.portName="a-very-long-port-name"', "/injection/portName")
         self.refused('injection.failurePolicy="Maybe"', "/injection/failurePolicy")
         self.refused("appPreStopSeconds=-1", "/appPreStopSeconds")
+        self.refused('injection.mode="none"', "/injection/mode")
+        self.refused("injection.webhook.timeoutSeconds=31", "/injection/webhook/timeoutSeconds")
+        self.refused("injection.webhook.replicas=0", "/injection/webhook/replicas")
+        self.refused('injection.webhook.certificate.lifetime="soon"', "/injection/webhook/certificate/lifetime")
+        self.refused('injection.webhook.certificate.issuer="x"', "issuer")
 
     def test_what_the_readme_of_the_configuration_says_is_accepted(self):
         # JSON and YAML write the example differently; both are the same to the schema.
@@ -65,12 +74,46 @@ class Objects(unittest.TestCase):
         bindings = ["MutatingAdmissionPolicyBinding"] * 2
         self.assertEqual(self.kinds(), ["MutatingAdmissionPolicy", *bindings])
 
+    def test_a_cluster_without_policies_gets_the_webhook(self):
+        self.assertEqual(self.kinds(apis=(), version="1.35.2"), WEBHOOK)
+        self.assertEqual(self.kinds("--set", "injection.mode=webhook"), WEBHOOK)
+        self.assertEqual(self.kinds("--set", "injection.webhook.replicas=1", apis=()),
+                         [kind for kind in WEBHOOK if kind != "PodDisruptionBudget"])
+
+    def test_a_policy_where_there_are_none_is_refused(self):
+        done = template("--set", "injection.mode=policy", apis=(), version="1.35.2")
+        self.assertNotEqual(done.returncode, 0)
+        for word in ("injection.mode: policy", "1.36", "v1.35.2", "webhook"):
+            self.assertIn(word, done.stderr)
+        self.assertEqual(self.kinds("--set", "injection.mode=policy,injection.enabled=false", apis=()), [])
+
+    def test_a_certificate_of_somebody_else_needs_no_rights(self):
+        without = [kind for kind in WEBHOOK if kind not in ("ClusterRole", "ClusterRoleBinding")]
+        certificate = "injection.webhook.certificate"
+        pem = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
+        given = ["--set", f"{certificate}.secretName=mine", "--set-string", f"{certificate}.caBundle={pem}"]
+        self.assertEqual(self.kinds(*given, apis=()), without)
+        self.assertIn(base64.b64encode(pem.encode()).decode(), template(*given, apis=()).stdout)
+        self.assertEqual(self.kinds("--set", f"{certificate}.issuerRef.name=i", apis=()), sorted([*without, "Certificate"]))
+        for wrong, word in (("secretName=mine", "needs caBundle"), ("caBundle=" + pem, "give secretName"),
+                            ("issuerRef.name=i," + f"{certificate}.caBundle={pem}", "leave it empty")):
+            done = template("--set", f"{certificate}.{wrong}", apis=())
+            self.assertNotEqual(done.returncode, 0, wrong)
+            self.assertIn(word, done.stderr)
+
+    def test_the_webhook_s_rights_are_for_its_own_configuration(self):
+        text = template(apis=()).stdout
+        role = next(part for part in text.split("---\n") if "kind: ClusterRole\n" in part)
+        self.assertIn("resources: [mutatingwebhookconfigurations]\n    resourceNames: [n-a]\n    verbs: [get, patch]\n", role)
+        self.assertEqual(role.count("apiGroups:"), 1)
+
     def test_what_the_cluster_does_not_know_is_left_out(self):
-        self.assertEqual(self.kinds(apis=()), [])
-        self.assertEqual(self.kinds(apis=("monitoring.coreos.com/v1",)), ["PodMonitor", "PrometheusRule"])
+        monitoring = [kind for kind in self.kinds(apis=("monitoring.coreos.com/v1",)) if kind not in WEBHOOK]
+        self.assertEqual(monitoring, ["PodMonitor", "PrometheusRule"])
 
     def test_as_a_library_it_makes_nothing_but_the_configuration(self):
-        self.assertEqual(self.kinds("--set", "injection.enabled=false"), [])
+        for apis in ((POLICIES,), ()):
+            self.assertEqual(self.kinds("--set", "injection.enabled=false", apis=apis), [])
         self.assertEqual(self.kinds("--set", "injection.enabled=false,config.workers=2"), ["ConfigMap"])
 
     def test_releases_do_not_share_names_of_the_cluster(self):

@@ -11,11 +11,14 @@ QUANTITIES = {
     "type": "object", "additionalProperties": False,
     "properties": {what: {"type": ["string", "number"]} for what in ("cpu", "memory", "ephemeral-storage")},
 }
+FAILURE_POLICY = {"enum": ["Fail", "Ignore"]}
 
 
 def closed(**properties):
     return {"type": "object", "additionalProperties": False, "properties": properties}
 
+
+RESOURCES = closed(requests=QUANTITIES, limits=QUANTITIES)
 
 CHART = closed(
     # What Helm adds for a chart that another depends on.
@@ -26,10 +29,21 @@ CHART = closed(
     config={"$ref": "#/$defs/config"},
     configMapName=NAME,
     configNamespaces={"type": "array", "items": NAME},
-    injection=closed(enabled=BOOLEAN, labelValue={"type": "string", "minLength": 1, "maxLength": 63},
+    injection=closed(enabled=BOOLEAN, mode={"enum": ["auto", "policy", "webhook"]},
+                     labelValue={"type": "string", "minLength": 1, "maxLength": 63},
                      portName={"type": "string", "pattern": "^[a-z0-9-]{1,15}$"},
-                     failurePolicy={"enum": ["Fail", "Ignore"]}),
-    sidecar=closed(resources=closed(requests=QUANTITIES, limits=QUANTITIES),
+                     failurePolicy=FAILURE_POLICY,
+                     webhook=closed(
+                         failurePolicy=FAILURE_POLICY,
+                         timeoutSeconds={"type": "integer", "minimum": 1, "maximum": 30},
+                         replicas={"type": "integer", "minimum": 1, "maximum": 32},
+                         resources=RESOURCES,
+                         certificate=closed(
+                             lifetime={"type": "string", "pattern": "^([0-9]+(d|h|m|s))+$"},
+                             secretName={"type": "string", "pattern": f"^$|{NAME['pattern']}"},
+                             caBundle={"type": "string", "pattern": "^$|^-----BEGIN CERTIFICATE-----"},
+                             issuerRef=closed(name={"type": "string", "minLength": 1}, kind=STRING, group=STRING)))),
+    sidecar=closed(resources=RESOURCES,
                    extraArgs={"type": "array", "items": STRING},
                    env={"type": "array", "items": {"type": "object"}}),
     appPreStopSeconds={"type": "integer", "minimum": 0, "maximum": 3600},
