@@ -58,6 +58,15 @@ class Values(unittest.TestCase):
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertIn("rate: 5/s", done.stdout)
 
+    def test_grpc_probes_need_a_port_that_answers_them(self):
+        self.refused('sidecar.probes="grpcs"', "/sidecar/probes")
+        self.refused('sidecar.probes="grpc"', "config.admin.grpc_address")
+        done = template("--set", "sidecar.probes=grpc", "--set", "config.admin.grpc_address=0.0.0.0:15021")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        for service in ("startup", "readiness", "liveness"):
+            self.assertIn(f'"grpc": dyn({{"port": dyn(15021), "service": dyn("{service}")}})', done.stdout)
+        self.assertNotIn("/readyz", done.stdout)
+
     def test_old_clusters_are_refused(self):
         done = template(version="1.31.9")
         self.assertNotEqual(done.returncode, 0)

@@ -5,6 +5,7 @@ import io
 import json
 import os
 import pathlib
+import re
 import subprocess
 import tarfile
 import tempfile
@@ -24,10 +25,14 @@ class Image(unittest.TestCase):
         (self.rootfs / "usr/bin/outrigger").chmod(0o755)
         (self.rootfs / "link").symlink_to("/usr/bin/outrigger")
 
-    def build(self, name="out", *arguments):
+    def build(self, name="out", *arguments, image="registry.example/outrigger:7"):
         return subprocess.run([SOURCE / "tools/image/build", "--rootfs", self.rootfs, "--output", self.folder / name,
-                               "--name", "registry.example/outrigger:7", *arguments],
+                               *(["--name", image] if image else []), *arguments],
                               capture_output=True, text=True, check=False)
+
+    def config(self, name="out"):
+        descriptor, = json.loads((self.folder / name / "layout/index.json").read_text())["manifests"]
+        return json.loads(self.blob(json.loads(self.blob(descriptor, name))["config"], name))["config"]
 
     def blob(self, descriptor, name="out"):
         algorithm, digest = descriptor["digest"].split(":")
@@ -53,11 +58,27 @@ class Image(unittest.TestCase):
 
     def test_the_dockerfile_says_how_it_runs(self):
         self.build()
-        descriptor, = json.loads((self.folder / "out/layout/index.json").read_text())["manifests"]
-        config = json.loads(self.blob(json.loads(self.blob(descriptor))["config"]))["config"]
+        config = self.config()
         self.assertEqual(config["Entrypoint"], ["/usr/bin/outrigger"])
         self.assertEqual(config["User"], "65532:65532")
         self.assertEqual(set(config["ExposedPorts"]), {"15001/tcp", "15020/tcp"})
+
+    def test_with_grpc_it_runs_the_same_under_a_tag_of_its_own(self):
+        for program, name in (("outrigger", "localhost/outrigger:0.1.0"),
+                              ("outrigger-grpc", "localhost/outrigger:0.1.0-grpc"), ("mock-ai", "localhost/mock-ai:0.1.0")):
+            done = self.build(program, "--program", program, image=None)
+            self.assertIn(f"image: {name}: ", done.stdout, done.stderr)
+        self.assertEqual(self.config("outrigger-grpc"), self.config("outrigger"))
+        self.assertNotEqual(self.config("mock-ai"), self.config("outrigger"))
+
+    def test_the_dockerfile_makes_each_by_the_same_script(self):
+        text = (SOURCE / "Dockerfile").read_text()
+        made = re.search(r"for image in ([^;]*); do tools/image/rootfs \"\$image\" \"/rootfs/\$image\"", text)[1].split()
+        stages = re.findall(r"^FROM scratch AS (\S+)\nCOPY --from=build /rootfs/(\S+) /$", text, re.MULTILINE)
+        self.assertEqual(sorted(made), sorted(stage for stage, _ in stages))
+        for stage, copied in stages:
+            self.assertEqual(stage, copied)
+        self.assertEqual(stages[-1][0], "outrigger", "what `docker build .` makes")
 
     def test_the_same_tree_makes_the_same_bytes(self):
         self.build("one")

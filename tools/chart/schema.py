@@ -44,6 +44,7 @@ CHART = closed(
                              caBundle={"type": "string", "pattern": "^$|^-----BEGIN CERTIFICATE-----"},
                              issuerRef=closed(name={"type": "string", "minLength": 1}, kind=STRING, group=STRING)))),
     sidecar=closed(resources=RESOURCES,
+                   probes={"enum": ["http", "grpc"]},
                    extraArgs={"type": "array", "items": STRING},
                    env={"type": "array", "items": {"type": "object"}}),
     appPreStopSeconds={"type": "integer", "minimum": 0, "maximum": 3600},

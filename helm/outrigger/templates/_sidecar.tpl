@@ -35,18 +35,18 @@ ports:
   - {name: outrigger-prom, containerPort: 15020, protocol: TCP}
 # The app starts when this has passed. It says nothing of the app, which could not pass before it.
 startupProbe:
-  httpGet: {path: /startupz, port: 15020}
+  {{ include "outrigger.probe" (dict "scope" .scope "path" "/startupz" "service" "startup") }}
   periodSeconds: 1
   timeoutSeconds: 3
   failureThreshold: 120
 # The hysteresis is the proxy's own: what it says holds.
 readinessProbe:
-  httpGet: {path: /readyz, port: 15020}
+  {{ include "outrigger.probe" (dict "scope" .scope "path" "/readyz" "service" "readiness") }}
   periodSeconds: 2
   timeoutSeconds: 3
   failureThreshold: 1
 livenessProbe:
-  httpGet: {path: /livez, port: 15020}
+  {{ include "outrigger.probe" (dict "scope" .scope "path" "/livez" "service" "liveness") }}
   periodSeconds: 10
   timeoutSeconds: 3
   failureThreshold: 3
@@ -69,6 +69,16 @@ readOnlyRootFilesystem: true
 allowPrivilegeEscalation: false
 capabilities: {drop: [ALL]}
 seccompProfile: {type: RuntimeDefault}
+{{- end }}
+
+{{/* How the kubelet asks. Arguments: scope, path (of the admin port), service (of gRPC). */}}
+{{- define "outrigger.probe" -}}
+{{- if eq .scope.Values.sidecar.probes "grpc" -}}
+{{- $address := dig "admin" "grpc_address" "" .scope.Values.config -}}
+grpc: {port: {{ regexFind "[0-9]+$" $address | required "sidecar.probes: grpc needs config.admin.grpc_address, such as 0.0.0.0:15021" }}, service: {{ .service }}}
+{{- else -}}
+httpGet: {path: {{ .path }}, port: 15020}
+{{- end -}}
 {{- end }}
 
 {{/* The element of a pod's volumes that belongs to it. Arguments: scope, configMap (default: configMapName), optional. */}}
