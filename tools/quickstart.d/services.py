@@ -6,17 +6,20 @@ import signal
 import subprocess
 import time
 
-CONFIG = """\
+ADDRESSES = """\
 # What quickstart runs outrigger with. Every key is optional; the limits and times here are small so
 # that everything can be seen within seconds.
 
 admin:
   address: 127.0.0.1:0          # probes and metrics; port 0: any that is free
-  drain: {{lame_duck: 0s, timeout: 2s}}
+  drain: {lame_duck: 0s, timeout: 2s}
 
 listeners:
   - address: 127.0.0.1:0
 
+"""
+# The steps need this wherever outrigger runs.
+BEHAVIOUR = """\
 upstreams:
   - name: app
     endpoints: ["{upstream}"]   # the AI service
@@ -49,8 +52,14 @@ filters:                        # the chain, outermost first
   - timeout: {{}}
 """
 
+APP_TIMES = ["--ttft", "250ms", "--itl", "70ms", "--jitter", "0", "--tokens", "10"]
+
 START_SECONDS = 10
 STOP_SECONDS = 5
+
+
+def behaviour(upstream):
+    return BEHAVIOUR.format(upstream=upstream)
 
 
 class StartError(Exception):
@@ -111,8 +120,7 @@ class Services:
         self.running = []
 
     def start_app(self):
-        command = [self._mock_ai, "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0",
-                   "--ttft", "250ms", "--itl", "70ms", "--jitter", "0", "--tokens", "10"]
+        command = [self._mock_ai, "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", *APP_TIMES]
         service = self._start("mock-ai", command)
 
         def addresses(output):
@@ -125,7 +133,7 @@ class Services:
 
     def start_proxy(self):
         with open(self.config_file, "w", encoding="utf-8") as file:
-            file.write(CONFIG.format(upstream=self.app))
+            file.write(ADDRESSES + behaviour(self.app))
         command = [self._outrigger, "serve", "--config", self.config_file]
         service = self._start("outrigger", command)
 
@@ -150,6 +158,13 @@ class Services:
         service = Service(name, command, self._directory)
         self.running.append(service)
         return service
+
+
+class Running:
+    """What somebody else has started, for instance in a cluster."""
+
+    def __init__(self, proxy, proxy_admin, app_admin):
+        self.proxy, self.proxy_admin, self.app_admin = proxy, proxy_admin, app_admin
 
 
 def _parsed(line):

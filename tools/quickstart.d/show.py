@@ -11,7 +11,7 @@ import time
 sys.dont_write_bytecode = True
 
 from report import Report  # noqa: E402
-from services import Services, StartError  # noqa: E402
+from services import Running, Services, StartError  # noqa: E402
 from steps import Steps  # noqa: E402
 
 LOG_LINES = 15
@@ -81,16 +81,38 @@ Both are left running:
   stop               kill {pids}""")
 
 
+def with_running(report, services):
+    began = time.monotonic()
+    run_steps(report, services)
+    return conclude(report, time.monotonic() - began)
+
+
+def conclude(report, seconds, advice=""):
+    """The last line, and the exit status."""
+    if report.failed:
+        print(f"\n{report.failed} of {report.failed + report.passed} checks failed "
+              f"({seconds:.1f} s){advice}")
+        return 1
+    print(f"\nAll {report.passed} checks passed in {seconds:.1f} s.")
+    return 0
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--outrigger", required=True, help="the program")
-    parser.add_argument("--mock-ai", required=True, help="the program")
+    parser.add_argument("--outrigger", help="the program")
+    parser.add_argument("--mock-ai", help="the program")
     parser.add_argument("--keep", action="store_true", help="leave both running")
+    parser.add_argument("--running", nargs=3, metavar=("PROXY", "ADMIN", "APP_ADMIN"),
+                        help="start nothing; take the steps with what runs at these addresses")
     options = parser.parse_args()
+    if not options.running and not (options.outrigger and options.mock_ai):
+        parser.error("--outrigger and --mock-ai, or --running")
 
+    report = Report()
+    if options.running:
+        return with_running(report, Running(*options.running))
     for number in SIGNALS:
         signal.signal(number, interrupt)
-    report = Report()
     directory = tempfile.mkdtemp(prefix="outrigger-quickstart-")
     services = Services(options.outrigger, options.mock_ai, directory)
     began = time.monotonic()
@@ -118,13 +140,7 @@ def main():
             services.stop()
             if not report.failed:
                 shutil.rmtree(directory, ignore_errors=True)
-    seconds = time.monotonic() - began
-    if report.failed:
-        print(f"\n{report.failed} of {report.failed + report.passed} checks failed "
-              f"({seconds:.1f} s). Logs and configuration are in {directory}")
-        return 1
-    print(f"\nAll {report.passed} checks passed in {seconds:.1f} s.")
-    return 0
+    return conclude(report, time.monotonic() - began, f". Logs and configuration are in {directory}")
 
 
 if __name__ == "__main__":
