@@ -15,6 +15,8 @@ import urllib.parse
 import urllib.request
 
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
+PROGRAMS = ("outrigger", "outrigger-grpc", "mock-ai")  # what tools/image/build makes images of
+OUTRIGGER, MOCK_AI = "localhost/outrigger:0.1.0", "localhost/mock-ai:0.1.0"
 HOW_TO = """There is no cluster to test on. Either
 
   - put the test cluster beside the repository (../shared/cluster) or name its folder in OUTRIGGER_CLUSTER, or
@@ -56,7 +58,7 @@ class Cluster:
     is_own = False  # processes and addresses of pods can be reached
 
     def __init__(self, outrigger, mock_ai):
-        self.images = {"localhost/outrigger:0.1.0": outrigger, "localhost/mock-ai:0.1.0": mock_ai}
+        self.images = {OUTRIGGER: outrigger, MOCK_AI: mock_ai}
         self.processes = []
 
     def kubectl(self, *arguments, **options):
@@ -88,6 +90,21 @@ class Cluster:
         port = int(re.search(r":(\d+)", proxy.stdout.readline())[1])
         return "127.0.0.1", port, f"/api/v1/namespaces/{namespace}/services/{name}:http/proxy"
 
+    def forward(self, namespace, target, *ports):
+        """(host, port, "") of each of the ports of a pod or of a pod of a controller, as seen from its own loopback."""
+        process = self.start("kubectl", "port-forward", "--address=127.0.0.1", "-n", namespace, target,
+                             *(f":{port}" for port in ports), stdout=subprocess.PIPE, text=True)
+        addresses = []
+        for port in ports:
+            line = process.stdout.readline()
+            found = re.fullmatch(rf"Forwarding from 127\.0\.0\.1:(\d+) -> {port}\n", line)
+            if not found:
+                raise Failed(f"kubectl port-forward {target} {port}: {line.strip()}")
+            addresses.append(("127.0.0.1", int(found[1]), ""))
+        # It says something for each connection, which nobody reads.
+        self.start("cat", stdin=process.stdout, stdout=subprocess.DEVNULL)
+        return addresses
+
     def stop(self):
         for process in self.processes:
             process.terminate()
@@ -112,7 +129,7 @@ class OwnCluster(Cluster):
     is_own = True
 
     def __init__(self, folder):
-        super().__init__(*("localhost/outrigger:0.1.0", "localhost/mock-ai:0.1.0"))
+        super().__init__(OUTRIGGER, MOCK_AI)
         self.folder = folder
         settings = run("bash", "-c", '. "$1/env"; echo "$BIN"; echo "$KUBECONFIG_OUT"; echo "$CTRD_SOCK"', "_", folder).stdout
         self.bin, self.kubeconfig, self.socket = settings.split()
@@ -130,7 +147,7 @@ class OwnCluster(Cluster):
 
     def load(self):
         """The images that tools/image/build made, as they are, and curl for the Job."""
-        for program in ("outrigger", "mock-ai"):
+        for program in PROGRAMS:
             run("ctr", "-a", self.socket, "-n", "k8s.io", "images", "import", "--snapshotter", "overlayfs",
                 SOURCE / "build/image" / program / "image.tar")
         run(self.folder / "load-image", "localhost/curl:1", shutil.which("curl"))
