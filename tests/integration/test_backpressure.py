@@ -137,5 +137,7 @@ harness.also_to_http2(globals(), Backpressure, MemoryBudget)
 
 harness.also_over_tls(globals(), Backpressure)
 
+harness.also_http1_over_tls(globals(), Backpressure)
+
 if __name__ == "__main__":
     unittest.main()

@@ -250,6 +250,13 @@ class Slow(harness.TestCase):
 harness.also_over_http2(globals(), ConfiguredLimits, Slow, without=[
     "test_a_head_that_trickles_ends_in_408",
 ])
+harness.also_to_http2(globals(), ConfiguredLimits, Slow, without=[
+    "test_a_head_that_trickles_ends_in_408",
+])
+
+harness.also_http1_over_tls(globals(), Malformed, Slow, without=[
+    "test_a_client_that_does_not_read_is_cut",  # a record does not fit into its socket
+])
 
 if __name__ == "__main__":
     unittest.main()

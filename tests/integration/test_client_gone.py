@@ -257,6 +257,10 @@ harness.also_over_http2(globals(), ClientGone)
 harness.also_to_http2(globals(), ClientGone)
 
 harness.also_over_tls(globals(), ClientGone)
+harness.also_http1_over_tls(globals(), ClientGone, without=[
+    # The end of TLS stands behind those bytes, and nobody looks there.
+    "test_while_waiting_for_the_head_with_pipelined_bytes_unread",
+])
 
 if __name__ == "__main__":
     unittest.main()

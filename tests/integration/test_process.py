@@ -413,6 +413,9 @@ class DrainBetweenProtocols(harness.TestCase):
 harness.also_over_http2(globals(), Drain, without=[
     "test_a_lame_duck_still_serves_and_says_close",
 ])
+harness.also_to_http2(globals(), Drain, without=[
+    "test_a_lame_duck_still_serves_and_says_close",
+])
 
 if __name__ == "__main__":
     unittest.main()
