@@ -9,6 +9,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <utility>
+#include <vector>
 
 #include "proxy/base/random.h"
 #include "proxy/event/event_loop.h"
@@ -27,7 +28,7 @@ constexpr size_t kBudgetBytes = 64 << 20;
 // Turns of the loop that a connection may take for a piece or its end.
 constexpr int kMaxTurns = 200;
 
-// Answers a request with its own body, trailers included.
+// Answers a request with its own body, trailers included; a tunnel sends back what it receives.
 class Echo final : public http::StreamHandler {
  public:
   explicit Echo(size_t& requests) : requests_(requests) { request_.arena = &arena_; }
@@ -54,14 +55,19 @@ class Echo final : public http::StreamHandler {
   }
 
   Task<void> Run() {
-    if (request_.body == nullptr) {
+    std::unique_ptr<http::Body> tunnel;
+    if (!request_.upgrade.empty()) {
+      tunnel = stream_->StartTunnel({.status = 101, .headers = &headers_, .has_body = true});
+    }
+    http::Body* const body = tunnel != nullptr ? tunnel.get() : request_.body.get();
+    if (body == nullptr) {
       SendHead(204, false);
       stream_->Finish(nullptr);
       co_return;
     }
-    SendHead(200, true);
+    if (tunnel == nullptr) SendHead(200, true);
     for (;;) {
-      http::ChunkResult chunk = co_await request_.body->Read();
+      http::ChunkResult chunk = co_await body->Read();
       if (!chunk.ok()) {
         stream_->Abort();
         co_return;
@@ -70,7 +76,7 @@ class Echo final : public http::StreamHandler {
       if (chunk->is_last) break;
       while (stream_->pending_bytes() > 0) co_await stream_->drained().Wait();
     }
-    stream_->Finish(request_.body->trailers());
+    stream_->Finish(tunnel != nullptr ? nullptr : body->trailers());
   }
 
   size_t& requests_;
@@ -118,6 +124,7 @@ class Listener::State final : public http1::Http2Acceptor {
     context_.loop = &loop_;
     context_.pool = &pool_;
     context_.handlers = &handlers_;
+    context_.upgrades = &upgrades_;
     if (port == Port::kAuto || port == Port::kTls) context_.http2 = this;
     context_.max_body_bytes = 1 << 20;
     context_.header_timeouts = context_.body_idle_timeouts = context_.write_idle_timeouts = &never_;
@@ -220,6 +227,7 @@ class Listener::State final : public http1::Http2Acceptor {
   MemoryBudget budget_{kBudgetBytes};
   net::BufferPool pool_{budget_};
   Handlers handlers_;
+  const std::vector<std::string> upgrades_{"websocket"};
   DeadlineQueue never_;
   tls::Folder folder_;
   std::unique_ptr<tls::ServerContext> tls_;

@@ -342,6 +342,37 @@ class Requests(HostileTest):
             self.assertNotIn("POST", [message.method for message in connection.requests[:-1]])
 
 
+    def test_a_refusal_of_the_proxys_own_leaves_no_body_to_be_read_as_a_request(self):
+        """Client-side and pause-based desynchronisation: the answer comes before the body does."""
+        recording = Recording()
+        limited = [{"rate_limit": {"rules": [{"name": "r", "rate": "1/h", "burst": 1}]}}]
+        known = {"listener": {"unmatched": "404"}, "routes": [{"name": "a", "match": {"prefix": "/a"}}]}
+        cases = {
+            "no route": (known, "/b", [], 404), "limit": ({"filters": limited}, "/", [], 429), "path": ({}, "/%2F", [], 400),
+            "length": ({"listener": {"limits": {"body": "10B"}}}, "/", [], 413), "deadline": ({}, "/", [b"X-Request-Timeout-Ms: 0"], 504),
+        }
+        body = request(target="/smuggled").ljust(40, b"x")
+        for name, (options, target, fields, status) in cases.items():
+            for framing, sent in ((b"Content-Length: 40", body), (TE, b"28\r\n" + body + b"\r\n0\r\n\r\n")):
+                if name == "length" and framing == TE:
+                    continue  # is refused for what has come
+                with self.subTest(case=name, framing=framing):
+                    proxy = self.outrigger(self.upstream(recording), **{"filters": [], **options})
+                    if name == "limit":
+                        self.assertEqual(self.client(proxy).get().status, 200)
+                    client = self.client(proxy)
+                    client.send(post(framing, *fields, line=b"POST %s HTTP/1.1" % target.encode()))
+                    reply = client.read_response()
+                    self.assertEqual((reply.status, reply.get("connection")), (status, "close"))
+                    try:
+                        client.send(sent + request(target="/smuggled"))
+                    except OSError:
+                        pass
+                    self.assertEqual(client.read_to_end()[0], b"")
+                    self.assert_idle(proxy)
+        self.assertFalse([raw for raw in recording.raw if b"/smuggled" in raw])
+
+
 # What the service says; the client gets a 502, or a body that visibly ends too early.
 ANSWERS = {
     "framing": {

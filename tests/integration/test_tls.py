@@ -88,6 +88,27 @@ class Listener(TlsTestCase):
                 self.assertEqual((client.get().body, client.sock.cipher()[0]), (b"hello", cipher))
         self.wait_handshakes(proxy, len(weak), "protocol")
 
+    def test_early_data_is_not_taken(self):
+        """What is sent with the first message of TLS 1.3 could be sent again by anybody."""
+        upstream = self.upstream(HELLO)
+        proxy = self.tls_proxy(upstream)
+        session, data = (os.path.join(self.folder, name) for name in ("session", "data"))
+        with open(data, "wb") as file:
+            file.write(harness.request(target="/early"))
+
+        def s_client(*arguments):
+            return subprocess.run(
+                ["openssl", "s_client", "-tls1_3", "-CAfile", self.authority.cert, "-connect",
+                 f"127.0.0.1:{proxy.address[1]}", "-servername", "localhost", *arguments],
+                input=b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", capture_output=True,
+                timeout=harness.DEADLINE, check=False).stdout
+
+        self.assertIn(b"hello", s_client("-ign_eof", "-sess_out", session))
+        again = s_client("-ign_eof", "-sess_in", session, "-early_data", data)
+        self.assertIn(b"Reused, TLSv1.3", again)
+        self.assertIn(b"Early data was not sent", again)
+        self.assertEqual([message.target for message in upstream.requests], ["/", "/"])
+
     def test_curl_and_s_client_get_their_answer(self):
         proxy = self.tls_proxy(self.upstream(HELLO))
         port = proxy.address[1]
