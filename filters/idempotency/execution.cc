@@ -78,6 +78,7 @@ void Execution::CopyRequest(http::Request& caller, ExecutionBody body) {
   request_.query = arena_.Copy(caller.query);
   request_.effects = caller.effects;
   request_.tenant = arena_.Copy(caller.tenant);
+  request_.is_tenant_unverified = caller.is_tenant_unverified;
   request_.received = caller.received;
   request_.deadline = caller.deadline;
   request_.id = arena_.Copy(caller.id);

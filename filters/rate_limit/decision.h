@@ -32,6 +32,8 @@ struct Decision {
   int64_t remaining = 0;
   // How long until the whole burst is available again.
   absl::Duration reset;
+  // Of a table's bucket: LimiterTable::SetVerified() was called for it.
+  bool is_verified = false;
   // Set when admitted.
   Receipt receipt;
 };

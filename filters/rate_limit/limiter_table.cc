@@ -19,7 +19,7 @@ LimiterTable::LimiterTable(const Options& options, MonoTime now)
     : algorithm_(options.algorithm),
       max_buckets_(options.max_buckets),
       shared_limit_(options.algorithm, options.rate, options.burst),
-      shared_{shared_limit_.Fresh(now), now, 0},
+      shared_{shared_limit_.Fresh(now), now},
       shared_idle_at_(now.nanos()) {
   for (size_t i = 0; i < kShards; ++i) {
     earliest_idle_[i].store(MonoTime::Infinite().nanos(), std::memory_order_relaxed);
@@ -66,8 +66,9 @@ std::optional<Decision> LimiterTable::AcquireExisting(Shard& shard, uint64_t key
 std::optional<Decision> LimiterTable::AcquireNew(Shard& shard, uint64_t key, int64_t cost,
                                                  MonoTime now) {
   if (!ReserveBucket() && !(Sweep(shard, now) && ReserveBucket())) return std::nullopt;
-  Bucket bucket{shard.limit.Fresh(now), now, ++shard.generation};
-  if (now.nanos() < shared_idle_at_.load(std::memory_order_acquire)) {
+  Bucket bucket{.state = shard.limit.Fresh(now), .idle_at = now};
+  bucket.generation = ++shard.generation;
+  if (!IsSharedFull(now)) {
     // The key may have spent from the shared bucket a moment ago.
     const std::lock_guard lock(shared_mutex_);
     bucket.state = shared_.state;
@@ -81,9 +82,17 @@ Decision LimiterTable::Charge(Shard& shard, uint64_t key, Bucket& bucket, int64_
   Decision decision = shard.limit.Acquire(bucket.state, cost, now);
   bucket.idle_at = now + decision.reset;
   LowerTo(*shard.earliest_idle, bucket.idle_at.nanos());
+  decision.is_verified = bucket.is_verified;
   decision.receipt.key = key;
   decision.receipt.generation = bucket.generation;
   return decision;
+}
+
+void LimiterTable::SetVerified(uint64_t key) {
+  Shard& shard = ShardOf(key);
+  const std::lock_guard lock(shard.mutex);
+  const auto found = shard.buckets.find(key);
+  if (found != shard.buckets.end()) found->second.is_verified = true;
 }
 
 bool LimiterTable::ReserveBucket() {
@@ -151,7 +160,7 @@ int64_t LimiterTable::Remaining(uint64_t key, MonoTime now) {
   }
   if (bucket_count_.load(std::memory_order_relaxed) <
           max_buckets_.load(std::memory_order_relaxed) &&
-      now.nanos() >= shared_idle_at_.load(std::memory_order_acquire)) {
+      IsSharedFull(now)) {
     BucketState fresh = shard.limit.Fresh(now);
     return shard.limit.Acquire(fresh, 0, now).remaining;
   }

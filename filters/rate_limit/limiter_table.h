@@ -58,6 +58,12 @@ class LimiterTable {
   // At most once for each receipt. Without effect when the bucket was full meanwhile and gave way
   // to another, or when the limit has changed.
   void Refund(const Receipt& receipt, MonoTime now);
+  // Marks the bucket of `key`, if it has one, for as long as it is kept: decisions on it say so.
+  void SetVerified(uint64_t key);
+  // Nothing is spent of the shared bucket. Takes no lock.
+  bool IsSharedFull(MonoTime now) const {
+    return now.nanos() >= shared_idle_at_.load(std::memory_order_acquire);
+  }
   // Whole tokens that `key` could spend now. Charges nothing and makes no bucket.
   int64_t Remaining(uint64_t key, MonoTime now);
 
@@ -78,6 +84,7 @@ class LimiterTable {
     BucketState state;
     MonoTime idle_at;  // full from here on unless charged again
     uint32_t generation = 0;
+    bool is_verified = false;
   };
   struct alignas(64) Shard {
     Shard(const Limit& of, std::atomic<int64_t>* earliest) : limit(of), earliest_idle(earliest) {}

@@ -6,6 +6,7 @@
 
 #include "absl/container/inlined_vector.h"
 #include "proxy/base/pooled.h"
+#include "proxy/grpc/status.h"
 
 namespace outrigger::rate_limit {
 
@@ -23,6 +24,14 @@ BoundRules Select(const BoundRules& rules, Mode mode) {
     if (bound.rule.mode == mode) selected.push_back(bound);
   }
   return selected;
+}
+
+// By the service, as one whose credential is not good (B0.2).
+bool IsTurnedAway(const http::Response& response) {
+  const bool has_call_status = response.grpc != nullptr && response.grpc->status.has_value();
+  const int status =
+      has_call_status ? grpc::HttpStatusOf(*response.grpc->status) : response.status;
+  return status == 401 || status == 403;
 }
 
 std::vector<const Rule*> RulesOf(const BoundRules& bound_rules) {
@@ -45,10 +54,34 @@ class RateLimitFilter::Charges {
   }
 
   void Add(LimiterTable& table, const Receipt& receipt) { paid_.push_back({&table, receipt}); }
+  // Its tenant's bucket is `key`. Without a receipt it has paid nothing in advance.
+  void AddNewcomer(const BoundRule& bound, uint64_t key, const std::optional<Receipt>& receipt) {
+    newcomers_.push_back({&bound, key, receipt});
+  }
+  bool is_newcomer() const { return !newcomers_.empty(); }
+
+  // The service has answered: it knows the tenant, or has turned it away.
+  void Settle(bool is_turned_away) {
+    const MonoTime now = loop_.Now();
+    for (const Newcomer& newcomer : newcomers_) {
+      LimiterTable& unverified = *newcomer.bound->unverified;
+      if (is_turned_away) {
+        if (!newcomer.receipt.has_value()) (void)unverified.AcquireShared(1, now);
+        continue;
+      }
+      newcomer.bound->table->SetVerified(newcomer.key);
+      if (newcomer.receipt.has_value()) unverified.Refund(*newcomer.receipt, now);
+    }
+    newcomers_.clear();
+  }
   // In reverse, as they were made.
   void Refund() {
     if (paid_.empty()) return;
     const MonoTime now = loop_.Now();
+    for (const Newcomer& newcomer : newcomers_) {
+      if (newcomer.receipt.has_value()) newcomer.bound->unverified->Refund(*newcomer.receipt, now);
+    }
+    newcomers_.clear();
     for (auto payment = paid_.rbegin(); payment != paid_.rend(); ++payment) {
       payment->table->Refund(payment->receipt, now);
     }
@@ -60,10 +93,16 @@ class RateLimitFilter::Charges {
     LimiterTable* table;
     Receipt receipt;
   };
+  struct Newcomer {
+    const BoundRule* bound;
+    uint64_t key;
+    std::optional<Receipt> receipt;
+  };
 
   const Loop& loop_;
   const Request& request_;
   absl::InlinedVector<Payment, 2, PooledAllocator<Payment>> paid_;
+  std::vector<Newcomer, PooledAllocator<Newcomer>> newcomers_;
 };
 
 struct RateLimitFilter::Admission {
@@ -108,13 +147,37 @@ Decision RateLimitFilter::Ask(const BoundRule& bound, const Request& request, Mo
   return bound.table->Acquire(hasher.Finish(), 1, now);
 }
 
+Decision RateLimitFilter::Charge(const BoundRule& bound, const Request& request, MonoTime now,
+                                 Charges& charges) const {
+  const Decision own = Ask(bound, request, now);
+  if (!own.admitted) return own;
+  charges.Add(*bound.table, own.receipt);
+  const bool is_newcomer = request.is_tenant_unverified && bound.unverified != nullptr &&
+                           !own.is_verified && !own.receipt.shared;
+  if (!is_newcomer) [[likely]] {
+    return own;
+  }
+  if (bound.unverified->IsSharedFull(now)) {
+    charges.AddNewcomer(bound, own.receipt.key, std::nullopt);
+    return own;
+  }
+  const Decision common = bound.unverified->AcquireShared(1, now);
+  if (!common.admitted) return common;
+  charges.AddNewcomer(bound, own.receipt.key, common.receipt);
+  return own;
+}
+
+MonoTime RateLimitFilter::DecisionTime(const Request& request) const {
+  // Usually this is the turn in which the request came, when the clock was read.
+  return request.received >= loop_.Now() ? request.received : loop_.PreciseNow();
+}
+
 RateLimitFilter::Admission RateLimitFilter::Admit(Request& request, MonoTime now,
                                                   Charges& charges) const {
   Admission admission;
   for (size_t i = 0; i < enforced_.size(); ++i) {
     const BoundRule& bound = enforced_[i];
-    const Decision decision = Ask(bound, request, now);
-    if (decision.admitted) charges.Add(*bound.table, decision.receipt);
+    const Decision decision = Charge(bound, request, now, charges);
     const bool is_too_late = decision.admitted && decision.delay > absl::ZeroDuration() &&
                              now + decision.delay >= request.deadline;
     if (!decision.admitted || is_too_late) {
@@ -151,7 +214,7 @@ void RateLimitFilter::Count(const BoundRule& bound, bool is_admitted) const {
 }
 
 Task<Result> RateLimitFilter::Call(Request& request, chain::Next next) {
-  const MonoTime now = loop_.Now();
+  const MonoTime now = DecisionTime(request);
   Charges charges(loop_, request);
   const Admission admission = Admit(request, now, charges);
   if (admission.standing.has_value()) headers_.Add(*admission.standing, request);
@@ -168,10 +231,19 @@ Task<Result> RateLimitFilter::Call(Request& request, chain::Next next) {
   }
   for (const BoundRule& bound : enforced_) Count(bound, true);
   DecideShadow(request, now, charges);
-  if (admission.delay > absl::ZeroDuration()) co_await loop_.Sleep(admission.delay);
-  if (!headers_.replaces_service_fields()) co_return co_await next(request);
+  if (admission.delay > absl::ZeroDuration()) {
+    // Until its turn by the exact clock, which the loop's is behind.
+    const absl::Duration delay = now + admission.delay - loop_.Now();
+    co_await loop_.Sleep(delay);
+  }
+  if (!headers_.replaces_service_fields() && !charges.is_newcomer()) {
+    co_return co_await next(request);
+  }
   Result result = co_await next(request);
-  if (result.ok()) headers_.RemoveFrom(result->headers);
+  if (result.ok()) {
+    if (charges.is_newcomer()) charges.Settle(IsTurnedAway(*result));
+    if (headers_.replaces_service_fields()) headers_.RemoveFrom(result->headers);
+  }
   co_return result;
 }
 

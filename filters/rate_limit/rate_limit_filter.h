@@ -9,6 +9,13 @@
 // once. Shadow rules decide after the enforced ones, about the requests that those let through, and
 // are seen in the metrics alone (LM-10).
 //
+// *Newcomers.* A tenant known by a credential that nobody here has checked could be one of many that
+// a caller makes up. Until the service has answered it with anything but 401 or 403 it is a
+// newcomer, and all newcomers of a rule share one bucket more, `unverified`, of the rule's size
+// (LM-2). An answer of 401 or 403 spends of it. While it is full, that is when nobody was turned
+// away lately, newcomers pass without it; else each pays in advance, and gets that back when the
+// service answers it. Their own buckets are charged as everybody's.
+//
 // What was charged is given back when this filter is done with the request (the head is known, it
 // failed, or the client left) and no byte of it has gone upstream (LM-11). Inside retry each
 // attempt is charged.
@@ -36,6 +43,8 @@ class RateLimitFilter final : public chain::Filter {
   struct BoundRule {
     Rule rule;
     std::shared_ptr<LimiterTable> table;
+    // Its shared bucket is that of newcomers; null: the rule does not tell tenants apart.
+    std::shared_ptr<LimiterTable> unverified;
     metrics::RuleMetrics* metrics = nullptr;  // outlives the filter
   };
   struct Options {
@@ -59,9 +68,15 @@ class RateLimitFilter final : public chain::Filter {
   class Charges;
   struct Admission;
 
+  // When it is decided. As exact as the clock, lest a limit be exceeded by what refills in the time
+  // that the loop's clock is late.
+  MonoTime DecisionTime(const http::Request& request) const;
   Admission Admit(http::Request& request, MonoTime now, Charges& charges) const;
   void DecideShadow(const http::Request& request, MonoTime now, Charges& charges) const;
   Decision Ask(const BoundRule& bound, const http::Request& request, MonoTime now) const;
+  // The same, and for a newcomer of its common bucket.
+  Decision Charge(const BoundRule& bound, const http::Request& request, MonoTime now,
+                  Charges& charges) const;
   void Count(const BoundRule& bound, bool is_admitted) const;
 
   Loop& loop_;

@@ -123,8 +123,9 @@ TraceContext IdentityMaker::Trace(const http::HeaderList& headers, Arena& arena)
   return {traceparent, traceparent.substr(kTraceIdAt, kTraceIdBytes)};
 }
 
-std::string_view IdentityMaker::Tenant(const http::Request& request,
-                                       const config::TenantConfig& config, Arena& arena) {
+std::string_view IdentityMaker::Tenant(http::Request& request, const config::TenantConfig& config,
+                                       Arena& arena) {
+  request.is_tenant_unverified = false;
   if (!config.header.empty()) {
     const HeaderField* field = request.headers.Find(std::string_view(config.header));
     if (field != nullptr && !field->value.empty()) return field->value;
@@ -136,6 +137,7 @@ std::string_view IdentityMaker::Tenant(const http::Request& request,
     }
     const HeaderField* authorization = request.headers.Find(HeaderId::kAuthorization);
     if (authorization == nullptr || authorization->value.empty()) continue;
+    request.is_tenant_unverified = true;
     return arena.Copy(log::HashForLog(authorization->value));
   }
   return "anonymous";

@@ -42,8 +42,9 @@ class IdentityMaker {
   TraceContext Trace(const http::HeaderList& headers, Arena& arena);
   // Whom the request is accounted to (semantics ID-2): the trusted header's value, else the first
   // of the configured sources that the request has, the name in the client's certificate or a hash
-  // of Authorization, else "anonymous". A credential itself is never kept.
-  std::string_view Tenant(const http::Request& request, const config::TenantConfig& config,
+  // of Authorization, else "anonymous". A credential itself is never kept. Notes in the request
+  // whether anybody can make up more tenants of this kind.
+  std::string_view Tenant(http::Request& request, const config::TenantConfig& config,
                           Arena& arena);
 
  private:

@@ -17,6 +17,12 @@ bool IsSameButForMode(const rate_limit::Rule& a, rate_limit::Rule b) {
   return a == b;
 }
 
+bool TellsTenantsApart(const rate_limit::Rule& rule) {
+  return std::any_of(rule.key.begin(), rule.key.end(), [](const rate_limit::KeyPart& part) {
+    return part.kind == rate_limit::KeyPart::Kind::kTenant;
+  });
+}
+
 // A tenant on a route of an upstream.
 uint64_t ThrottleScope(rate_limit::HashSecret secret, std::string_view upstream,
                        std::string_view route, std::string_view tenant) {
@@ -53,14 +59,21 @@ std::unique_ptr<Filter> MakeRateLimit(const config::RouteConfig& route,
                                                .refused_tenants = parts.refused_tenants};
   for (const rate_limit::Rule& rule : policy.rules) {
     if (rule.mode == rate_limit::Mode::kDisabled) continue;
-    options.rules.push_back(
-        {.rule = rule,
-         .table = parts.shared.Limiter(rule.name, LimiterScope(rule, route.name, chain_policy),
-                                       {.algorithm = rule.algorithm,
-                                        .rate = rule.rate,
-                                        .burst = rule.effective_burst(),
-                                        .max_buckets = rule.max_buckets}),
-         .metrics = &parts.standard_metrics.Rule(rule.name)});
+    const std::string scope = LimiterScope(rule, route.name, chain_policy);
+    rate_limit::RateLimitFilter::BoundRule bound{
+        .rule = rule,
+        .table = parts.shared.Limiter(rule.name, scope,
+                                      {.algorithm = rule.algorithm,
+                                       .rate = rule.rate,
+                                       .burst = rule.effective_burst(),
+                                       .max_buckets = rule.max_buckets}),
+        .metrics = &parts.standard_metrics.Rule(rule.name)};
+    if (TellsTenantsApart(rule)) {
+      bound.unverified =
+          parts.shared.Limiter(rule.name, fmt::format("unverified/{}", scope),
+                               {.rate = rule.rate, .burst = rule.effective_burst()});
+    }
+    options.rules.push_back(std::move(bound));
   }
   if (options.rules.empty()) return nullptr;
   return std::make_unique<rate_limit::RateLimitFilter>(parts.loop, parts.metrics,
@@ -111,7 +124,7 @@ std::function<absl::Duration(const http::Request&)> MakeReplayLimit(
           secret = parts.shared.hash_secret(), &loop = parts.loop](const http::Request& request) {
     rate_limit::KeyHasher hasher(secret);
     hasher.Add(request.tenant);
-    const rate_limit::Decision decision = table->Acquire(hasher.Finish(), 1, loop.Now());
+    const rate_limit::Decision decision = table->Acquire(hasher.Finish(), 1, loop.PreciseNow());
     return decision.admitted ? absl::ZeroDuration() : decision.wait;
   };
 }

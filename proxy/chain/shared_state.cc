@@ -63,11 +63,11 @@ std::shared_ptr<rate_limit::LimiterTable> SharedState::Limiter(
 
 std::vector<std::pair<std::string, size_t>> SharedState::LimiterBuckets() const {
   const std::lock_guard lock(mutex_);
-  std::vector<std::pair<std::string, size_t>> buckets;
+  std::map<std::string, size_t> buckets;
   for (const auto& [scope, limiter] : limiters_) {
-    buckets.emplace_back(limiter.rule, limiter.table->stats().buckets);
+    buckets[limiter.rule] += limiter.table->stats().buckets;
   }
-  return buckets;
+  return {buckets.begin(), buckets.end()};
 }
 
 std::shared_ptr<retry::RetryBudget> SharedState::Budget(const std::string& upstream,

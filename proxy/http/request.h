@@ -75,7 +75,9 @@ struct Request {
   Effects effects = Effects::kUnsafe;
   std::string_view client_address;  // the peer, or whom trusted proxies in front name
   std::string_view tenant;          // stable for the caller; safe to log ("anonymous", or a hash)
-  MonoTime received;                // precise clock
+  // It is a hash of a credential that nobody here has checked: anyone can make up more (LM-2).
+  bool is_tenant_unverified = false;
+  MonoTime received;  // precise clock
   MonoTime deadline = MonoTime::Infinite();
   std::string_view id;           // x-request-id
   std::string_view traceparent;  // of this hop, W3C form

@@ -232,6 +232,17 @@ class RateLimit(FilterTest):
             self.assertEqual(statuses, [200, 200, 200, 429])
         self.assertEqual(self.proxy.metric("limiter_buckets", rule="few"), 2)
 
+    def test_made_up_credentials_share_one_bucket(self):
+        """A service that turns callers away: whoever makes up credentials gets no more than one tenant (LM-2)."""
+        self.start({"rate_limit": {"rules": [{"name": "r", "rate": "1/h", "burst": 5}]}})
+        known = ("Authorization", "Bearer known")
+        self.assertEqual(self.chat(known).status, 200)
+        for kind, headers in (("plain", ()), ("keyed", (key("k"),))):
+            statuses = [self.chat(("Authorization", f"Bearer {kind}{number}"), fault("status:401"), *headers).status
+                        for number in range(12)]
+            self.assertEqual(statuses.count(401), 5 if kind == "plain" else 0)
+        self.assertEqual(self.chat(known).status, 200)
+
     def test_who_is_refused_is_counted_for_a_bounded_number_of_tenants(self):
         self.start({"rate_limit": {"rules": [{**self.RULE, "key": ["route"], "burst": 1}]}},
                    tenant={"header": "X-Tenant"}, metrics={"max_label_values": 2})

@@ -27,6 +27,9 @@ class RateLimitFilterTest : public testing::Test {
                                        loop_.Now());
     RateLimitFilter::BoundRule bound{.rule = std::move(rule), .table = table};
     bound.metrics = &standard_.Rule(bound.rule.name);
+    bound.unverified = std::make_shared<LimiterTable>(
+        LimiterTable::Options{.rate = bound.rule.rate, .burst = bound.rule.effective_burst()},
+        loop_.Now());
     options_.rules.push_back(std::move(bound));
     return table;
   }
@@ -54,6 +57,20 @@ class RateLimitFilterTest : public testing::Test {
     const std::unique_ptr<FilterRun> run = Send(tenant);
     EXPECT_TRUE(run->is_done());
     return run->is_done() && run->result().ok();
+  }
+  // By a credential that nobody has checked.
+  std::unique_ptr<FilterRun> SendWithCredential(std::string_view tenant) {
+    auto run = std::make_unique<FilterRun>(loop_, Filter(), next_);
+    run->request.tenant = tenant;
+    run->request.is_tenant_unverified = true;
+    run->Start();
+    return run;
+  }
+  // What it is answered; 429 by the limit.
+  int StatusOf(std::string_view tenant) {
+    const std::unique_ptr<FilterRun> run = SendWithCredential(tenant);
+    if (!run->is_done()) return 0;
+    return run->result().ok() ? run->result()->status : 429;
   }
   static std::string Header(const FilterRun& run, std::string_view name) {
     return std::string(run.request.response_headers.Get(name).value_or("absent"));
@@ -117,6 +134,83 @@ TEST_F(RateLimitFilterTest, KeepsTenantsApart) {
   EXPECT_TRUE(Passes("alice"));
   EXPECT_FALSE(Passes("alice"));
   EXPECT_TRUE(Passes("bob"));
+}
+
+TEST_F(RateLimitFilterTest, MadeUpCredentialsShareOneBucket) {
+  AddRule(PerTenant("requests", "3/h"));
+  next_.Respond({.status = 200});
+  EXPECT_EQ(StatusOf("known"), 200);
+  int turned_away = 0;
+  for (int i = 0; i < 50; ++i) {
+    next_.ForgetScript();
+    next_.Respond({.status = i % 2 == 0 ? 401 : 403});
+    if (StatusOf("made-up-" + std::to_string(i)) != 429) ++turned_away;
+  }
+  EXPECT_EQ(turned_away, 3);
+  next_.ForgetScript();
+  // Who has proven itself is not held back by them, and has a bucket of its own as ever.
+  EXPECT_EQ(StatusOf("known"), 200);
+  EXPECT_EQ(StatusOf("known"), 200);
+  EXPECT_EQ(StatusOf("known"), 429);
+  // Nobody knows a newcomer from those; there is room again as time goes by.
+  const auto newcomer = SendWithCredential("new");
+  EXPECT_EQ(newcomer->result().error().retry_after, absl::Minutes(20));
+  loop_.Advance(absl::Minutes(20));
+  EXPECT_EQ(StatusOf("new"), 200);
+  EXPECT_EQ(StatusOf("new"), 200) << "it has proven itself, and the room was given back";
+  EXPECT_EQ(StatusOf("another"), 200);
+}
+
+TEST_F(RateLimitFilterTest, NewcomersOfAHealthyServiceNeedNoRoomInCommon) {
+  AddRule(PerTenant("requests", "2/h"));
+  next_.RespondAlways({.status = 200, .delay = absl::Seconds(5)});
+  std::vector<std::unique_ptr<FilterRun>> runs;
+  for (int i = 0; i < 20; ++i) runs.push_back(SendWithCredential("t" + std::to_string(i)));
+  loop_.Advance(absl::Seconds(5));
+  for (const auto& run : runs) EXPECT_TRUE(run->is_done() && run->result().ok());
+}
+
+TEST_F(RateLimitFilterTest, ANewcomersAdvanceComesBackUnlessItIsTurnedAway) {
+  AddRule(PerTenant("requests", "2/h"));
+  next_.Respond({.status = 401});
+  EXPECT_EQ(StatusOf("first"), 401);  // one of two places is left
+  next_.Fail({.reason = Reason::kConnectFail, .phase = http::Phase::kConnect});
+  EXPECT_EQ(StatusOf("a"), 429) << "a failure, of which nothing was sent";
+  next_.Respond({.status = 200, .delay = absl::Seconds(9)});
+  auto waiting = SendWithCredential("b");
+  EXPECT_EQ(StatusOf("c"), 429) << "the place is taken";
+  loop_.Advance(absl::Seconds(9));
+  EXPECT_TRUE(waiting->result().ok());
+  // One that leaves when it was sent keeps the place: it may be turned away for all we know.
+  next_.Respond({.status = 200, .delay = absl::Seconds(9)});
+  auto leaving = SendWithCredential("d");
+  leaving->Drop();
+  EXPECT_EQ(StatusOf("e"), 429);
+  ExpectNothingLeft();
+}
+
+TEST_F(RateLimitFilterTest, TenantsThatCannotBeMadeUpAreNoNewcomers) {
+  AddRule(PerTenant("requests", "2/h"));
+  for (int i = 0; i < 10; ++i) {
+    next_.Respond({.status = 401});
+    EXPECT_TRUE(Passes("certificate-" + std::to_string(i)));
+  }
+}
+
+TEST_F(RateLimitFilterTest, DecidesByTheExactTimeOfArrival) {
+  AddRule(PerTenant("requests", "1000/s", 1));
+  const auto send = [this](absl::Duration after) {
+    FilterRun run(loop_, Filter(), next_);
+    run.request.received = loop_.Now() + after;  // the loop's clock is up to 4 ms behind
+    run.Start();
+    return run.result().ok();
+  };
+  EXPECT_TRUE(send(absl::Microseconds(3900)));
+  EXPECT_FALSE(send(absl::Microseconds(3999)));
+  EXPECT_TRUE(send(absl::Microseconds(4900)));
+  loop_.Advance(absl::Milliseconds(5));
+  EXPECT_FALSE(send(absl::Microseconds(899))) << "a tick of the loop's clock brings nothing";
+  EXPECT_TRUE(send(absl::Microseconds(900)));
 }
 
 TEST_F(RateLimitFilterTest, RuleWithoutKeyHasOneBucketForAll) {

@@ -119,12 +119,15 @@ TEST_F(IdentityTest, AccountsToAHeaderThenToAHashThenToAnonymous) {
   config.header = "x-tenant";
   http::Request request;
   EXPECT_EQ(identity_.Tenant(request, config, arena_), "anonymous");
+  EXPECT_FALSE(request.is_tenant_unverified);
   request.headers.Add("Authorization", "Bearer secret");
   const std::string_view hashed = identity_.Tenant(request, config, arena_);
+  EXPECT_TRUE(request.is_tenant_unverified) << "anybody can make up another";
   EXPECT_EQ(hashed, log::HashForLog("Bearer secret"));
   EXPECT_EQ(hashed.find("secret"), std::string_view::npos);
   request.headers.Add("X-Tenant", "blue");
   EXPECT_EQ(identity_.Tenant(request, config, arena_), "blue");
+  EXPECT_FALSE(request.is_tenant_unverified);
   // A header that nobody declared as trusted says nothing.
   EXPECT_EQ(identity_.Tenant(request, config::TenantConfig{}, arena_), hashed);
   config::TenantConfig nobody;
@@ -139,6 +142,7 @@ TEST_F(IdentityTest, AsksTheSourcesInTheOrderOfTheConfiguration) {
   request.peer_identity = "spiffe://example.org/sa/web";
   const std::string hashed(log::HashForLog("Bearer secret"));
   EXPECT_EQ(identity_.Tenant(request, {}, arena_), "spiffe://example.org/sa/web");
+  EXPECT_FALSE(request.is_tenant_unverified);
   const auto from = [this, &request](std::vector<TenantSource> sources) {
     config::TenantConfig config;
     config.from = std::move(sources);
