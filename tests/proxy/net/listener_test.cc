@@ -1,5 +1,7 @@
 #include "proxy/net/listener.h"
 
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 
@@ -83,6 +85,28 @@ TEST(Listener, AcceptsManyInOneTurn) {
   EXPECT_NE(acceptor.last_peer.port(), 0);
   EXPECT_NE(fcntl(acceptor.clients[0].get(), F_GETFL) & O_NONBLOCK, 0);
   EXPECT_NE(fcntl(acceptor.clients[0].get(), F_GETFD) & FD_CLOEXEC, 0);
+}
+
+// Semantics LM-8: in a pod, what the kernel holds for slow clients counts as the pod's memory.
+TEST(Listener, AcceptedConnectionsHoldABoundedAmountInTheKernel) {
+  EventLoop loop;
+  const int fd = Listener::Open(Loopback()).value();
+  const SocketAddress address = Listener::AddressOf(fd);
+  Acceptor acceptor(loop, fd);
+  const Fd client = Connect(address);
+  ASSERT_TRUE(RunUntil(loop, [&] { return !acceptor.clients.empty(); }));
+  const int accepted = acceptor.clients[0].get();
+  const std::string piece(64 * 1024, 'x');
+  // The other end reads nothing: what it holds for itself is not ours.
+  for (;;) {
+    const ssize_t sent = send(accepted, piece.data(), piece.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (sent < 0) break;
+  }
+  EXPECT_EQ(errno, EAGAIN);
+  int unsent = 0;
+  ASSERT_EQ(ioctl(accepted, SIOCOUTQ, &unsent), 0);
+  EXPECT_GT(unsent, 64 * 1024);
+  EXPECT_LE(unsent, 512 * 1024);
 }
 
 TEST(Listener, TakesThoseWhoHaveConnectedBeforeItCloses) {
