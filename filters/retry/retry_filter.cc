@@ -152,7 +152,18 @@ void RetryFilter::Schedule(Request& request, const Attempt& attempt, const Retry
                            ReplayBody* replay) {
   ++request.attempt;
   request.needs_new_connection = decision.needs_new_connection;
-  request.record.backoff += decision.wait;
+  http::RequestRecord& record = request.record;
+  const std::string_view cause = attempt.reason != http::Reason::kNone
+                                     ? http::ReasonName(attempt.reason)
+                                     : EventName(attempt.result.event);
+  record.backoff += decision.wait;
+  record.failed_attempts.push_back(
+      {.cause = cause,
+       .status = attempt.result.status,
+       .took = record.upstream_started == MonoTime()
+                   ? absl::ZeroDuration()  // refused before there was a connection
+                   : parts_.loop.PreciseNow() - record.upstream_started,
+       .backoff = decision.wait});
   if (replay != nullptr) {
     request.record.body_unbuffered = replay->is_unbuffered();
     replay->Rewind();
@@ -165,8 +176,7 @@ void RetryFilter::Schedule(Request& request, const Attempt& attempt, const Retry
   if (!event.is_enabled()) return;
   event.Int("attempt", request.attempt)
       .Millis("backoff_ms", decision.wait)
-      .Str("reason", attempt.reason != http::Reason::kNone ? http::ReasonName(attempt.reason)
-                                                           : EventName(attempt.result.event));
+      .Str("reason", cause);
   if (attempt.result.status != 0) event.Int("status", attempt.result.status);
   event.Str("trace_id", request.trace_id).Str("request_id", request.id);
 }

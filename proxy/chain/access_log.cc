@@ -18,6 +18,22 @@ std::string_view StreamOutcomeName(http::StreamOutcome outcome) {
   return "client_gone";
 }
 
+namespace {
+
+void WriteFailedAttempts(const http::RequestRecord& record, log::Line& line) {
+  line.BeginArray("failed_attempts");
+  for (const http::FailedAttempt& attempt : record.failed_attempts) {
+    line.BeginObject().Str("cause", attempt.cause);
+    if (attempt.status != 0) line.Int("status", attempt.status);
+    line.Millis("took_ms", absl::ToInt64Nanoseconds(attempt.took))
+        .Millis("backoff_ms", absl::ToInt64Nanoseconds(attempt.backoff))
+        .End();
+  }
+  line.End();
+}
+
+}  // namespace
+
 void WriteAccessLog(log::Logger& log, const AccessLogEntry& entry) {
   const http::Request& request = entry.request;
   const http::RequestRecord& record = request.record;
@@ -48,8 +64,13 @@ void WriteAccessLog(log::Logger& log, const AccessLogEntry& entry) {
   event.Int("attempts", record.attempts)
       .Uint("request_bytes", record.request_bytes)
       .Uint("response_bytes", record.response_bytes);
+  if (!record.failed_attempts.empty()) WriteFailedAttempts(record, event.line());
+  if (record.retries_exhausted) event.Bool("retries_exhausted", true);
   if (record.upstream_status != 0) event.Int("upstream_status", record.upstream_status);
   if (record.backoff > absl::ZeroDuration()) event.Millis("backoff_ms", record.backoff);
+  if (record.upstream_connected != MonoTime()) {
+    event.Millis("connect_ms", record.upstream_connected - record.upstream_started);
+  }
   if (record.upstream_head != MonoTime()) {
     event.Millis("upstream_head_ms", record.upstream_head - record.upstream_started);
   }

@@ -95,6 +95,7 @@ Task<Result> Router::Call(Request& request, chain::Next) {
                       .may_run_twice = request.effects != http::Effects::kUnsafe};
   for (;;) {
     request.record.upstream_started = loop_.PreciseNow();
+    request.record.upstream_connected = MonoTime();
     request.record.upstream_head = MonoTime();
     request.record.upstream_status = 0;
     auto exchange = std::make_unique<Exchange>();
@@ -109,8 +110,10 @@ Task<Result> Router::Call(Request& request, chain::Next) {
     exchange->observer = observer_;
     exchange->loop = &loop_;
     exchange->started = request.record.upstream_started;
-    if (observer_ != nullptr && !exchange->lease.is_reused()) {
-      observer_->OnConnected(exchange->started, loop_.PreciseNow());
+    if (!exchange->lease.is_reused()) {
+      const MonoTime now = loop_.PreciseNow();
+      request.record.upstream_connected = now;
+      if (observer_ != nullptr) observer_->OnConnected(exchange->started, now);
     }
 
     if (!request.upgrade.empty() && !exchange->lease.stream().allows_tunnels()) {

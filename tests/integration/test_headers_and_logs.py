@@ -187,8 +187,25 @@ class AccessLog(harness.TestCase):
         self.assertRegex(event["tenant"], r"^[0-9a-f]{16}$")
         self.assertGreater(event["total_ms"], 0)
         self.assertGreater(event["upstream_head_ms"], 0)
+        self.assertGreater(event["connect_ms"], 0)
+        self.assertNotIn("failed_attempts", event)
         self.assertNotIn("SECRET", "\n".join(proxy.lines + proxy.error_lines))
         self.assertNotIn("SECRET", proxy.admin("GET", "/config")[1] + proxy.admin("GET", "/metrics")[1])
+
+    def test_a_line_names_each_attempt_that_failed(self):
+        answers = iter([response(b"", "503 Busy"), response(b"", "500 Oops"), response(b"x")])
+        backoff = {"kind": "fixed", "base": "2ms", "cap": "2ms"}
+        proxy = self.outrigger(self.upstream(answering(lambda _: next(answers))),
+                               filters=[{"retry": {"backoff": backoff}}, {"timeout": {}}])
+        self.assertEqual(self.client(proxy).get().status, 200)
+        event = proxy.wait_events("request")[0]
+        self.assertEqual((event["attempts"], event["backoff_ms"]), (3, 4))
+        self.assertEqual([(attempt["status"], attempt["backoff_ms"]) for attempt in event["failed_attempts"]],
+                         [(503, 2), (500, 2)])
+        for attempt in event["failed_attempts"]:
+            self.assertGreater(attempt["took_ms"], 0)
+            self.assertTrue(attempt["cause"])
+        self.assertNotIn("retries_exhausted", event)
 
     def test_a_path_cannot_forge_a_line(self):
         proxy = self.outrigger(self.upstream(answering(response(b"x"))))
