@@ -132,6 +132,9 @@ Task<bool> Execution::Pump(chain::Next next) {
     }
     if (response_->stream != nullptr) {
       recording().NoteStream(*response_->stream, chunk->data.size());
+      if (policy_.keys.replay_pace == ReplayPace::kOriginal) {
+        recording().NotePace(chunk->data.size(), parts_.loop.Now());
+      }
     }
     recording().Append(chunk->data);
     if (chunk->is_last) break;

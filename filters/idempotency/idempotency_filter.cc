@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "filters/idempotency/key.h"
+#include "filters/idempotency/paced_body.h"
 #include "filters/idempotency/recorded_body.h"
 #include "filters/idempotency/replay.h"
 
@@ -204,6 +205,15 @@ Response IdempotencyFilter::Answer(Request& request, std::unique_ptr<RecordingRe
   const bool is_stream = head.traits.is_stream;
   if (is_stream) reader->SetDeadline(loop().Now() + policy_.max_stream);
   auto body = std::make_unique<RecordedBody>(loop(), std::move(reader), std::move(link));
+  const bool is_paced = begin.kind == BeginResult::Kind::kReplay &&
+                        keys_policy().replay_pace == ReplayPace::kOriginal &&
+                        !recording.pace().empty();
+  if (is_paced) {
+    auto paced = std::make_unique<PacedBody>(loop(), std::move(body), recording.pace());
+    response.stream = &paced->stream();
+    response.body = std::move(paced);
+    return response;
+  }
   if (is_stream) response.stream = &body->stream();
   response.body = std::move(body);
   return response;

@@ -25,6 +25,7 @@ enum class Scope {
 
 enum class OnFull { kReject, kBypass };
 enum class OnOwnerDisconnect { kFinish, kCancel };
+enum class ReplayPace { kBurst, kOriginal };
 
 struct IdempotencyPolicy {
   std::vector<std::string> key_headers = {"Idempotency-Key"};
@@ -38,6 +39,7 @@ struct IdempotencyPolicy {
   absl::Duration key_ttl = absl::Hours(1);
   absl::Duration response_ttl = absl::Hours(1);
   size_t max_body_bytes = size_t{2} << 20;
+  ReplayPace replay_pace = ReplayPace::kBurst;  // of streams
   OnFull on_full = OnFull::kReject;
   OnOwnerDisconnect on_owner_disconnect = OnOwnerDisconnect::kFinish;
   // ID-12. Waiters are readers of one running execution, its first caller included.

@@ -53,6 +53,19 @@ void Recording::NoteStream(const http::StreamState& state, size_t next_bytes) {
   stream_at_ = body_bytes() + next_bytes;
 }
 
+void Recording::NotePace(size_t next_bytes, MonoTime now) {
+  if (is_pace_lost_ || next_bytes == 0) return;
+  if (overflowed() || !Reserve(sizeof(PaceMark))) {
+    is_pace_lost_ = true;
+    pace_.clear();
+    pace_.shrink_to_fit();
+    return;
+  }
+  charge_.Grow(sizeof(PaceMark));
+  if (pace_.empty()) pace_began_ = now;
+  pace_.push_back({body_bytes() + next_bytes, now - pace_began_});
+}
+
 bool Recording::Reserve(size_t bytes) {
   if (!quota_.TryReserve(bytes)) return false;
   quota_bytes_.fetch_add(bytes, std::memory_order_relaxed);

@@ -31,6 +31,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "absl/container/inlined_vector.h"
 #include "filters/idempotency/fingerprint.h"
@@ -108,6 +109,12 @@ struct ReaderStatus {
   uint64_t version = 0;
 };
 
+// Where a piece of a stream ended, and when it came, counted from the first one.
+struct PaceMark {
+  uint64_t end = 0;
+  absl::Duration after;
+};
+
 struct TableEntry;
 
 // A kept recording's place in the key table's order of age; the table's alone.
@@ -136,6 +143,9 @@ class Recording : public RefCounted<Recording>, public Pooled {
   // What is known of an event stream once `next_bytes` more are appended. REQUIRES: right before
   // the Append() of these bytes.
   void NoteStream(const http::StreamState& state, size_t next_bytes);
+  // Remembers when the next `next_bytes` came, for a replay that takes as long. Without room for
+  // that all of it is forgotten. REQUIRES: right before their Append().
+  void NotePace(size_t next_bytes, MonoTime now);
   // REQUIRES: running, head set.
   void Append(std::string_view data);
   // True when the writer must pause; `waiter` is then woken once there is room again, or no reader
@@ -167,6 +177,8 @@ class Recording : public RefCounted<Recording>, public Pooled {
   bool has_head() const { return has_head_.load(std::memory_order_acquire); }
   // REQUIRES: has_head().
   const RecordedHead& head() const { return head_; }
+  // In the order of the body; empty unless it was noted. REQUIRES: end() is kComplete.
+  const std::vector<PaceMark>& pace() const { return pace_; }
   // Nothing until SetFingerprint().
   std::optional<Fingerprint> fingerprint() const;
 
@@ -201,7 +213,10 @@ class Recording : public RefCounted<Recording>, public Pooled {
   // The writer's alone.
   RefPtr<Segment> tail_;
   uint64_t expected_bytes_ = 0;  // of the announced length, not yet given a segment
-  BudgetLease charge_;           // this object and its head
+  BudgetLease charge_;           // this object, its head and its pace
+  MonoTime pace_began_;
+  std::vector<PaceMark> pace_;  // everybody's to read once it is complete
+  bool is_pace_lost_ = false;
 
   std::atomic<RecordingEnd> end_{RecordingEnd::kRunning};
   std::atomic<bool> overflowed_{false};

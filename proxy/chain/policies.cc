@@ -117,6 +117,9 @@ idempotency::IdempotencyPolicy ToPolicy(const config::IdempotencySettings& setti
   policy.key_ttl = settings.key_ttl;
   policy.response_ttl = settings.response_ttl;
   policy.max_body_bytes = settings.max_body;
+  policy.replay_pace = settings.replay_pace == config::ReplayPace::kOriginal
+                           ? idempotency::ReplayPace::kOriginal
+                           : idempotency::ReplayPace::kBurst;
   policy.on_full = settings.on_full == config::OnFull::kReject ? idempotency::OnFull::kReject
                                                                : idempotency::OnFull::kBypass;
   policy.on_owner_disconnect = settings.on_owner_disconnect == config::OnOwnerDisconnect::kFinish

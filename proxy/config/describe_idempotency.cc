@@ -60,8 +60,9 @@ Type<IdempotencySettings> DescribeIdempotency() {
            "Kept answers that one tenant may get again, for example `50/s`; beyond it 429. Joining "
            "a running execution is free")
       .Key("replay_pace", &S::replay_pace,
-           OneWordOf<ReplayPace>({{"burst", ReplayPace::kBurst}}, {"original"}),
-           "How fast a recorded stream is replayed: `burst` is at once")
+           OneWordOf<ReplayPace>(
+               {{"burst", ReplayPace::kBurst}, {"original", ReplayPace::kOriginal}}),
+           "How fast a recorded stream is replayed: at once, or with the pauses that it had")
       .Key("on_full", &S::on_full,
            OneWordOf<OnFull>({{"reject", OnFull::kReject}, {"bypass", OnFull::kBypass}}),
            "What a new key gets when the table is full of keys that must not be forgotten: 503, or "

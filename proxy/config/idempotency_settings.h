@@ -27,7 +27,7 @@ enum class OnFull { kReject, kBypass };
 enum class OnOwnerDisconnect { kFinish, kCancel };
 enum class IdempotencyStore { kMemory };
 enum class OnStoreError { kFailClosed, kFailLocal };
-enum class ReplayPace { kBurst };
+enum class ReplayPace { kBurst, kOriginal };
 
 // Executions that go on although nobody waits for them any more (ID-12).
 struct DetachedSettings {

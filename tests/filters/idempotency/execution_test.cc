@@ -513,6 +513,57 @@ TEST(Execution, JoinsAndReplaysAnEventStream) {
   EXPECT_TRUE(bench.IsQuiet());
 }
 
+TEST(Execution, ReplaysAStreamAtItsOwnPaceIfAskedTo) {
+  FilterBench bench({.policy = {.replay_pace = ReplayPace::kOriginal}});
+  ScriptedResponse stream = ChatStream(3);
+  stream.delay = absl::Seconds(5);
+  stream.body[2].delay = absl::Seconds(2);
+  bench.next.Respond(stream);
+  Caller first(bench, {});
+  bench.loop.Advance(absl::Seconds(10));
+  const std::string text = TextOf(stream.body);
+  ASSERT_EQ(first.body(), text);
+
+  Caller replay(bench, {});
+  bench.loop.RunPending();
+  const std::vector<BodyStep> events = stream.body;
+  std::string expected = events[0].data;
+  EXPECT_EQ(replay.body(), expected) << "nobody waits for the first token again";
+  bench.loop.Advance(kStep);
+  expected += events[1].data;
+  EXPECT_EQ(replay.body(), expected);
+  EXPECT_FALSE(replay.response().stream->is_at_event_boundary) << "not known to be";
+  bench.loop.Advance(absl::Seconds(2) - kStep);
+  EXPECT_EQ(replay.body(), expected);
+  bench.loop.Advance(kStep);
+  expected += events[2].data;
+  EXPECT_EQ(replay.body(), expected);
+  bench.loop.Advance(kStep);
+  EXPECT_EQ(replay.body(), text);
+  EXPECT_TRUE(replay.is_done());
+  EXPECT_TRUE(replay.response().stream->is_complete);
+
+  // Who leaves in a pause leaves nothing.
+  {
+    Caller leaver(bench, {});
+    bench.loop.RunPending();
+    EXPECT_EQ(bench.loop.armed_timers(), 2u) << "the caller's deadline and the pause";
+  }
+  EXPECT_TRUE(bench.IsQuiet());
+  EXPECT_EQ(bench.next.calls(), 1);
+}
+
+TEST(Execution, ReplaysAtOnceWhatCameInOnePiece) {
+  FilterBench bench({.policy = {.replay_pace = ReplayPace::kOriginal}});
+  bench.next.Respond(SlowAnswer());
+  Caller first(bench, {});
+  bench.loop.Advance(absl::Seconds(1));
+  Caller replay(bench, {});
+  bench.loop.RunPending();
+  EXPECT_EQ(replay.body(), "onetwothree") << "no stream";
+  EXPECT_EQ(replay.Outcome(), "replayed");
+}
+
 TEST(Execution, ReplaysNoStreamWithoutItsTerminalEvent) {
   for (Effects effects : {Effects::kNone, Effects::kUnsafe}) {
     FilterBench bench({.effects = effects});
