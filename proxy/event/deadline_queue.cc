@@ -14,8 +14,15 @@ void DeadlineQueue::Arm(DeadlineEntry& entry) {
 
 void DeadlineQueue::OnTimer() {
   const MonoTime now = loop().Now();
+  // Set apart first: an entry without a timeout that arms itself again would be due for ever.
+  IntrusiveList<DeadlineEntry> due;
   while (!entries_.empty() && entries_.front().when_ <= now) {
     DeadlineEntry& entry = entries_.front();
+    entry.Unlink();
+    due.PushBack(entry);
+  }
+  while (!due.empty()) {
+    DeadlineEntry& entry = due.front();
     entry.Unlink();
     entry.on_deadline_();
   }

@@ -53,6 +53,23 @@ TEST_F(DeadlineQueueTest, ArmingAgainMovesTheDeadline) {
   EXPECT_EQ(fired_, (std::vector<int>{2, 1}));
 }
 
+TEST_F(DeadlineQueueTest, WithoutATimeoutAnEntryThatArmsItselfWaitsForTheNextTurn) {
+  DeadlineQueue at_once(loop_, absl::ZeroDuration());
+  int fired = 0;
+  DeadlineEntry* self = nullptr;
+  DeadlineEntry entry([&] {
+    ++fired;
+    at_once.Arm(*self);
+  });
+  self = &entry;
+  at_once.Arm(entry);
+  loop_.Advance(absl::ZeroDuration());
+  EXPECT_EQ(fired, 1);
+  EXPECT_TRUE(entry.is_armed());
+  loop_.Advance(absl::Nanoseconds(1));
+  EXPECT_EQ(fired, 2);
+}
+
 TEST_F(DeadlineQueueTest, ForgetsEntriesThatAreUnlinkedOrDestroyed) {
   auto a = Make(1), b = Make(2), c = Make(3);
   for (DeadlineEntry* entry : {a.get(), b.get(), c.get()}) queue_.Arm(*entry);
