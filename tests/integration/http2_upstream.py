@@ -417,11 +417,9 @@ class Http2Upstream(harness.ScriptedUpstream):
 
     def __init__(self, script, max_streams=100, on_wire=None, tls=None, **options):
         self.max_streams = max_streams
-        self.is_tls = tls is not None
-        self._tls = tls
         self.wires = []
         self._on_wire = on_wire
-        super().__init__(script, **options)
+        super().__init__(script, tls=tls, **options)
 
     def _serve(self, sock):
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1) if sock.family == socket.AF_INET else None
