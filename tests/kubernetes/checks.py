@@ -1,5 +1,6 @@
 """What has to hold in a cluster, each with its figure. In this order: later checks use what earlier ones made."""
 
+from check_config import Configuration
 from check_injection import Injection
 from check_life import Life
 from check_probes import Probes
@@ -8,7 +9,7 @@ from check_service import Service
 from support import NAMESPACE
 
 
-class Checks(Injection, Service, Probes, Life, Releases):
+class Checks(Injection, Service, Configuration, Probes, Life, Releases):
     def clean_up(self):
         """Takes away whatever the checks made."""
         for release in ("outrigger", "other", "grpc"):

@@ -90,6 +90,10 @@ class Cluster:
         port = int(re.search(r":(\d+)", proxy.stdout.readline())[1])
         return "127.0.0.1", port, f"/api/v1/namespaces/{namespace}/services/{name}:http/proxy"
 
+    def volume(self, pod, name):
+        """The path of a volume of the pod, where it can be seen from here."""
+        return None
+
     def forward(self, namespace, target, *ports):
         """(host, port, "") of each of the ports of a pod or of a pod of a controller, as seen from its own loopback."""
         process = self.start("kubectl", "port-forward", "--address=127.0.0.1", "-n", namespace, target,
@@ -131,14 +135,15 @@ class OwnCluster(Cluster):
     def __init__(self, folder):
         super().__init__(OUTRIGGER, MOCK_AI)
         self.folder = folder
-        settings = run("bash", "-c", '. "$1/env"; echo "$BIN"; echo "$KUBECONFIG_OUT"; echo "$CTRD_SOCK"', "_", folder).stdout
-        self.bin, self.kubeconfig, self.socket = settings.split()
+        settings = run("bash", "-c", '. "$1/env"; echo "$BIN" "$KUBECONFIG_OUT" "$CTRD_SOCK" "$STATE"', "_", folder).stdout
+        self.bin, self.kubeconfig, self.socket, self.state = settings.split()
 
     def install(self):
         run(self.folder / "install", timeout=3600)
 
     def up(self):
-        run(self.folder / "up", timeout=300)
+        # Otherwise a changed ConfigMap takes a minute to come.
+        run(self.folder / "up", timeout=300, env={**os.environ, "KUBELET_CONFIG_EXTRA": "syncFrequency: 2s"})
         os.environ["KUBECONFIG"] = self.kubeconfig
         os.environ["PATH"] = f"{self.bin}:{os.environ['PATH']}"
 
@@ -173,6 +178,9 @@ class OwnCluster(Cluster):
         if pid is None:
             raise Failed(f"no process {program} in pod {pod['metadata']['name']}")
         os.kill(pid, signal.SIGKILL)
+
+    def volume(self, pod, name):
+        return pathlib.Path(self.state) / "kubelet/pods" / pod["metadata"]["uid"] / "volumes" / name
 
     def prometheus(self, folder):
         """Starts Prometheus with discovery of pods by their annotations; returns a function that asks it."""
