@@ -48,17 +48,17 @@ class GrpcInterop(harness.TestCase):
     def setUp(self):
         super().setUp()
         self.caller = suites.install("grpc-go", "google.golang.org/grpc/interop/client", VERSION)
-        server = suites.install("grpc-go", "google.golang.org/grpc/interop/server", VERSION)
-        service = harness.Program([server, "-port", "0"], "interop server")
+        self.server = suites.install("grpc-go", "google.golang.org/grpc/interop/server", VERSION)
+
+    def start(self, listener=None, server_flags=(), upstream_tls=None):
+        service = harness.Program([self.server, "-port", "0", *server_flags], "interop server")
         self._programs.append(service)
         self.addCleanup(service.kill)
         port = harness.eventually(lambda: harness.listening_port(service.pid), "the interop server listens")
-        self.address = f"127.0.0.1:{port}"
-
-    def start(self, listener=None):
+        tls = {"tls": upstream_tls} if upstream_tls else {}
         # Errors are what some cases are about.
         breaker = {"consecutive": 100, "failure_ratio": "100%", "min_requests": 100}
-        return self.outrigger(self.address, listener=listener, upstream_options={"protocol": "http2"},
+        return self.outrigger(f"127.0.0.1:{port}", listener=listener, upstream_options={"protocol": "http2", **tls},
                               filters=[{"idempotency": {}}, {"rate_limit": {}}, {"retry": {}}, {"breaker": breaker},
                                        {"timeout": {}}])
 
@@ -70,8 +70,8 @@ class GrpcInterop(harness.TestCase):
                               capture_output=True, text=True, timeout=60, check=False)
         return None if done.returncode == 0 else done.stdout + done.stderr
 
-    def run_cases(self, what, listener=None, flags=()):
-        proxy = self.start(listener)
+    def run_cases(self, what, listener=None, flags=(), **service):
+        proxy = self.start(listener, **service)
         failed = {case: text for case in CASES if (text := self.run_case(proxy, case, *flags)) is not None}
         suites.score("grpc_interop", f"{what}: {len(CASES)} tests, {len(CASES) - len(failed)} passed")
         self.assertEqual(failed, {}, "\n".join(failed.values()))
@@ -82,10 +82,12 @@ class GrpcInterop(harness.TestCase):
         self.run_cases("plaintext")
 
     def test_all_cases_over_tls(self):
-        authority = tls_support.Authority(self.folder)
-        pair = authority.issue("server")
-        self.run_cases("TLS", {"tls": {"cert": pair.cert, "key": pair.key}},
-                       ["-use_tls", "-use_test_ca", "-ca_file", authority.cert, "-server_host_override", "localhost"])
+        authority = tls_support.shared_authority()
+        cert, key = authority.pair
+        self.run_cases("TLS on both sides", {"tls": {"cert": cert, "key": key}},
+                       ["-use_tls", "-use_test_ca", "-ca_file", authority.cert, "-server_host_override", "localhost"],
+                       server_flags=["-use_tls", "-tls_cert_file", cert, "-tls_key_file", key],
+                       upstream_tls={"ca": authority.cert, "server_name": "localhost"})
 
     def test_a_busy_client_is_no_flood(self):
         """For each answer it sends a PING and opens windows, thousands of times a second."""

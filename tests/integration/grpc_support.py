@@ -17,6 +17,7 @@ import grpc
 import harness
 
 PREFIX = "/test.Service/"
+KSERVE = "/inference.GRPCInferenceService/"  # fails as Fail does
 # Retries of the library's own would hide what the proxy does.
 CHANNEL_OPTIONS = [("grpc.enable_retries", 0), ("grpc.max_receive_message_length", -1),
                    ("grpc.use_local_subchannel_pool", 1)]
@@ -53,6 +54,8 @@ class Service(grpc.GenericRpcHandler):
 
     def service(self, details):
         name = details.method.removeprefix(PREFIX)
+        if details.method.startswith(KSERVE):
+            return grpc.unary_unary_rpc_method_handler(lambda request, context: self._fail(request, context, None))
         kinds = {"Echo": grpc.unary_unary_rpc_method_handler, "Fail": grpc.unary_unary_rpc_method_handler,
                  "Hang": grpc.unary_unary_rpc_method_handler, "Count": grpc.unary_stream_rpc_method_handler,
                  "Join": grpc.stream_unary_rpc_method_handler, "Chat": grpc.stream_stream_rpc_method_handler,

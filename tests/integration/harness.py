@@ -78,6 +78,9 @@ class Peer:
             raise EOFError
         self.buffer += data
 
+    def getpeername(self):
+        return self.sock.getpeername()
+
     def read_until(self, mark):
         while mark not in self.buffer:
             self._fill()

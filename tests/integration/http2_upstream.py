@@ -124,6 +124,9 @@ class StreamPeer(harness.UpstreamConnection):
             lines.append(f"sec-websocket-key: {KEY}")
         return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
 
+    def getpeername(self):
+        return self.wire.sock.getpeername()
+
     # By the wire's thread, under its lock.
 
     def on_data(self, event):

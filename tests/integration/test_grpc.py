@@ -9,7 +9,7 @@ import http2_client
 import test_http2
 import tls_support
 from grpc import StatusCode
-from grpc_support import PREFIX, fields_of
+from grpc_support import KSERVE, PREFIX, fields_of
 from harness import eventually
 
 FREE = {"name": "free", "match": {"prefix": PREFIX.rstrip("/")}, "effects": "none"}
@@ -145,6 +145,16 @@ class Statuses(grpc_support.TestCase):
         self.service_.failures = list(failures)
         self.assertEqual(self.failure(lambda: self.unary(self.channel(careful), "Fail")).details(), "a")
         self.assertEqual(len(self.service_.calls), 4)
+
+    def test_inference_of_kserve_may_run_twice_without_any_route(self):
+        channel = self.channel(self.start(filters=QUICK_RETRY))
+        self.service_.failures = [(StatusCode.UNAVAILABLE, "a", ())]
+        reply, call = channel.unary_unary(KSERVE + "ModelInfer").with_call(b"x", timeout=harness.DEADLINE)
+        self.assertEqual((reply, fields_of(call)["x-outrigger-attempts"]), (b"x", "2"))
+        # What else the service offers changes it.
+        self.service_.failures = [(StatusCode.UNAVAILABLE, "b", ())]
+        load = channel.unary_unary(KSERVE + "RepositoryModelLoad")
+        self.assertEqual(self.failure(lambda: load(b"x", timeout=harness.DEADLINE)).details(), "b")
 
     def test_messages_are_sent_again_while_others_still_come(self):
         proxy = self.start(routes=[FREE], filters=QUICK_RETRY)

@@ -682,6 +682,17 @@ class Programs(Http2Test):
         self.assertIn(b":status: 103", output)
         self.assertIn(b"x-sum: 1", output)
 
+    def test_curl_sees_interim_answers_and_trailers(self):
+        hints = b"HTTP/1.1 103 Early Hints\r\nLink: </s.css>\r\n\r\n"
+        self.start(answering(hints + chunked([b"abc"], [("X-Sum", "1")])))
+        for version, flag in ((b"2", "--http2-prior-knowledge"), (b"1.1", "--http1.1")):
+            output = self.run_program("curl", "-sS", "--noproxy", "*", flag, "-D", "-", self.url("/"))
+            heads = [line for line in output.lower().split(b"\r\n") if line.startswith(b"http/")]
+            self.assertEqual([line.split(b" ")[:2] for line in heads],
+                             [[b"http/" + version, b"103"], [b"http/" + version, b"200"]])
+            self.assertIn(b"link: </s.css>", output.lower())
+            self.assertIn(b"x-sum: 1", output.lower())
+
     def test_h2load(self):
         self.start()
         output = self.run_program("h2load", "-n", "2000", "-c", "4", "-m", "32", self.url("/x"))

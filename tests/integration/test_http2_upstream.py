@@ -2,6 +2,7 @@
 protocol. What a request and its answer are is asked in the other modules, with services of either protocol."""
 
 import json
+import math
 import os
 import threading
 import time
@@ -121,22 +122,30 @@ class Sharing(Http2Test):
 
     def test_slow_readers_leave_the_others_at_full_speed(self):
         big = 4 << 20
+        rounds = 3  # of which the best counts: other work disturbs them
 
         def script(connection):
             message = connection.read_request()
             connection.send(response(b"y" * (big if message.target == "/slow" else 8 << 20)))
 
+        def seconds():
+            began = time.monotonic()
+            self.assertEqual(len(self.client(proxy).get("/quick").body), 8 << 20)
+            return time.monotonic() - began
+
         upstream = self.upstream(script)
         proxy = self.outrigger(upstream, workers=1)
+        alone = min(seconds() for _ in range(rounds))
+        asked = len(upstream.requests)
         slow = [self.client(proxy, receive_buffer=4096) for _ in range(16)]
         for client in slow:
             client.send(request(target="/slow"))
-        harness.eventually(lambda: len(upstream.requests) == 16, "they are asked")
+        harness.eventually(lambda: len(upstream.requests) == asked + 16, "they are asked")
         for client in slow:
             client.read_until(b"yyyy")
-        began = time.monotonic()
-        self.assertEqual(len(self.client(proxy).get("/quick").body), 8 << 20)
-        print(f"8 MiB beside 16 that nobody reads: {time.monotonic() - began:.3f} s")
+        beside = min(seconds() for _ in range(rounds))
+        # Its own threads hold this service up; Nghttpd has the figure that counts.
+        print(f"8 MiB alone: {alone:.3f} s, beside 16 that nobody reads: {beside:.3f} s")
         self.assertEqual(len(upstream.wires), 1)
         for client in slow:
             client.close()
@@ -483,13 +492,55 @@ class Nghttpd(harness.TestCase):
         reply = client.read_response()
         self.assertEqual(reply.body, b"ab" + b"c" * 70000)
 
+    def test_sixteen_slow_readers_leave_the_next_one_at_full_speed(self):
+        size = 32 << 20
+        with open(os.path.join(self.folder, "big.bin"), "wb") as file:
+            file.truncate(size)
+        proxy = self.start()
+        before = proxy.rss_kib()
+
+        def seconds():
+            """The best of some: other work disturbs them."""
+            best = math.inf
+            for _ in range(5):
+                client = self.client(proxy)
+                began = time.monotonic()
+                client.send(request(target="/big.bin"))
+                client.read_until(b"\r\n\r\n")
+                self.assertEqual(len(client.read_exactly(size)), size)
+                best = min(best, time.monotonic() - began)
+                client.close()
+            return best
+
+        for _ in range(4):
+            alone = seconds()
+            slow = [self.connect(proxy, receive_buffer=4096) for _ in range(16)]
+            for client in slow:
+                client.send(request(target="/big.bin"))
+                client.read_until(b"\r\n\r\n")
+            beside = seconds()
+            self.assertEqual(proxy.metric("upstream_connections", upstream="app"), 1)
+            grown = proxy.rss_kib() - before
+            for client in slow:
+                client.close()
+            if beside < 1.5 * alone:
+                break
+        print(f"32 MiB alone: {alone:.3f} s, beside 16 that nobody reads: {beside:.3f} s; {grown} KiB more", flush=True)
+        if not harness.IS_INSTRUMENTED:
+            self.assertLess(beside, 1.5 * alone)
+            self.assertLess(grown, 16 * 128 + 2048)
+        self.assert_idle(proxy)
+
     def test_small_windows(self):
         proxy = self.start("--echo-upload", "-w", "4", "-W", "5")
         body = b"z" * 300000
         self.assertEqual(self.client(proxy).post("/", body).body, body)
 
 
-harness.also_over_http2(globals(), Sharing, Ends, Streams, Violations, Nghttpd, without=["test_fields_of_requests"])
+harness.also_over_http2(globals(), Sharing, Ends, Streams, Violations, Nghttpd, without=[
+    "test_fields_of_requests",
+    "test_sixteen_slow_readers_leave_the_next_one_at_full_speed",  # the client of the tests is not that fast
+])
 
 harness.also_over_tls(globals(), Sharing, Ends, Streams)
 
