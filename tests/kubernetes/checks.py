@@ -6,13 +6,14 @@ from check_life import Life
 from check_probes import Probes
 from check_releases import Releases
 from check_service import Service
+from check_webhook import Webhook
 from support import NAMESPACE
 
 
-class Checks(Injection, Service, Configuration, Probes, Life, Releases):
+class Checks(Injection, Webhook, Service, Configuration, Probes, Life, Releases):
     def clean_up(self):
         """Takes away whatever the checks made."""
-        for release in ("outrigger", "other", "grpc"):
+        for release in ("outrigger", "other", "grpc", "hook"):
             self.cluster.helm("uninstall", "outrigger", "--namespace", release, "--ignore-not-found", check=False)
-        self.kubectl("delete", "namespace", NAMESPACE, "injected", "injected-other", "other", "outrigger", "quickstart", "grpc", "--ignore-not-found",
-                     "--timeout=120s", check=False)
+        self.kubectl("delete", "namespace", NAMESPACE, "injected", "injected-other", "other", "outrigger", "quickstart", "grpc", "hook",
+                     "hooked", "--ignore-not-found", "--timeout=120s", check=False)
