@@ -130,7 +130,8 @@ void Worker::AdoptListeners(WorkerConfig& next,
 
 void Worker::LookAtRetired() {
   for (Retired& retired : retired_) {
-    if (loop_.Now() >= std::exchange(retired.drain_at, MonoTime::Infinite())) {
+    if (loop_.Now() >= retired.drain_at) {
+      retired.drain_at = MonoTime::Infinite();
       retired.listener->Drain();
     }
     retired.idle_beats = retired.listener->has_connections() ? 0 : retired.idle_beats + 1;

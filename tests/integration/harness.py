@@ -467,13 +467,18 @@ class Program:
 
 
 class Outrigger(Program):
-    """The proxy, with a generated configuration file (JSON is YAML)."""
+    """The proxy, with a generated configuration file (JSON is YAML), or with the given arguments.
 
-    def __init__(self, config, folder, preexec=None):
-        path = os.path.join(folder, f"outrigger-{time.monotonic_ns()}.yaml")
-        with open(path, "w", encoding="utf-8") as file:
-            json.dump(config, file)
-        super().__init__([OUTRIGGER, "serve", "--config", path], "outrigger", preexec)
+    `around` is a command that runs it.
+    """
+
+    def __init__(self, config, folder, preexec=None, arguments=None, around=()):
+        self.config_path = os.path.join(folder, f"outrigger-{time.monotonic_ns()}.yaml")
+        if arguments is None:
+            arguments = ["--config", self.config_path]
+            with open(self.config_path, "w", encoding="utf-8") as file:
+                json.dump(config, file)
+        super().__init__([*around, OUTRIGGER, "serve", *arguments], "outrigger", preexec)
 
     def wait_started(self):
         self.admin_port = int(self.wait_line(r'"event":"started".*"admin_port":(\d+)')[1])
@@ -644,8 +649,8 @@ class TestCase(unittest.TestCase):
     def outrigger(self, upstream, preexec=None, **options):
         return self.outrigger_with(self.config(upstream, **options), preexec)
 
-    def outrigger_with(self, config, preexec=None):
-        proxy = Outrigger(config, self.folder, preexec)
+    def outrigger_with(self, config, preexec=None, arguments=None, around=()):
+        proxy = Outrigger(config, self.folder, preexec, arguments, around)
         self._programs.append(proxy)
         self.addCleanup(self._stop_outrigger, proxy)
         proxy.wait_started()
