@@ -138,7 +138,8 @@ Type<MetricsConfig> DescribeMetrics() {
   using S = MetricsConfig;
   return Section<S>("metrics")
       .Key("max_label_values", &S::max_label_values, CountType({.min = 1, .max = 1'000'000}),
-           "Distinct values of a label that come from requests; the rest are counted as `other`")
+           "Distinct values of a label that come from requests; the rest are counted as `other`. A "
+           "change needs a restart")
       .Done();
 }
 
@@ -181,7 +182,9 @@ Type<Config> DescribeConfig() {
   using S = Config;
   return Section<S>("config")
       .Key("workers", &S::workers, Or("auto", CountType({.min = 1, .max = 256})),
-           "Threads that serve requests; `auto` is the CPU limit of the cgroup, rounded up")
+           "Threads that serve requests; `auto` is the CPU limit of the cgroup, rounded up. A "
+           "change "
+           "needs a restart")
       .Key("memory_budget", &S::memory_budget,
            Or("auto", SizeType({.min = 1 << 20, .max = size_t{64} << 30})),
            "Memory for buffers of all kinds; `auto` is 48MiB or 75 % of the cgroup's limit, "

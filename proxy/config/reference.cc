@@ -13,7 +13,8 @@ constexpr std::string_view kIntroduction = R"(# Configuration
 
 One YAML file, given as `outrigger serve --config FILE`; `outrigger check --config FILE` says what is
 wrong with it, everything at once, with line and column. Every key is optional. `docs/example.yaml`
-shows all of them in place, and `outrigger schema` prints a JSON Schema for editors.
+shows all of them in place, and `outrigger schema` prints a JSON Schema for editors. A running proxy
+takes a changed file over, see `docs/reload.md`.
 
 | Values | Written as |
 |---|---|

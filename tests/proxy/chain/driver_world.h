@@ -34,30 +34,36 @@ namespace outrigger::chain {
 
 class DriverWorld {
  public:
-  explicit DriverWorld(std::string_view yaml) {
+  explicit DriverWorld(std::string_view yaml) { Reload(yaml); }
+  ~DriverWorld() {
+    snapshot = nullptr;
+    loop.RunPending();
+    std::fclose(log_file);
+  }
+  DriverWorld(const DriverWorld&) = delete;
+  DriverWorld& operator=(const DriverWorld&) = delete;
+
+  // As a worker does: for streams that begin from now on.
+  void Reload(std::string_view yaml) {
     Expected<config::Config, config::ConfigErrors> parsed = config::Parse(yaml, "test");
     if (!parsed.ok()) {
       std::fprintf(stderr, "%s\n", parsed.error().ToString().c_str());
       std::abort();
     }
     config = std::make_shared<const config::Config>(std::move(parsed).value());
-    snapshot = BuildChains(config,
-                           {.loop = loop,
-                            .timeouts = timeouts,
-                            .random = random,
-                            .metrics = metrics,
-                            .standard_metrics = standard,
-                            .log = log,
-                            .shared = shared,
-                            .executions = executions,
-                            .new_router = [this](const std::string&) { return service.NewEnd(); }});
+    shared.BeginConfiguration({});
+    snapshot = ReleasedByLoop(loop, BuildChains(config, {.loop = loop,
+                                                         .timeouts = timeouts,
+                                                         .random = random,
+                                                         .metrics = metrics,
+                                                         .standard_metrics = standard,
+                                                         .log = log,
+                                                         .shared = shared,
+                                                         .executions = executions,
+                                                         .new_router = [this](const std::string&) {
+                                                           return service.NewEnd();
+                                                         }}));
   }
-  ~DriverWorld() {
-    loop.RunPending();
-    std::fclose(log_file);
-  }
-  DriverWorld(const DriverWorld&) = delete;
-  DriverWorld& operator=(const DriverWorld&) = delete;
 
   // The lines of the access log.
   std::vector<nlohmann::json> AccessLog() {

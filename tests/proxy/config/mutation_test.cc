@@ -99,6 +99,8 @@ TEST(MutatedConfig, IsReadOrRefusedWithAPlaceForEveryError) {
   constexpr int kFiles = 2000;
   const std::string example = Example();
   const nlohmann::ordered_json schema = JsonSchema();
+  const Expected<Config, ConfigErrors> running = Parse(example, "running");
+  ASSERT_TRUE(running.ok());
   Random random(kSeed);
   int refused = 0;
   for (int i = 0; i < kFiles; ++i) {
@@ -106,7 +108,8 @@ TEST(MutatedConfig, IsReadOrRefusedWithAPlaceForEveryError) {
     const uint64_t changes = 1 + random.Below(5);
     for (uint64_t change = 0; change < changes; ++change) Mutate(random, text);
 
-    const Expected<Config, ConfigErrors> config = Parse(text, "f");
+    const Expected<Config, ConfigErrors> config =
+        Parse(text, "f", i % 2 == 0 ? nullptr : &*running);
     if (config.ok()) {
       // What is accepted is complete and can be written down.
       const nlohmann::ordered_json dump = ToJson(*config);
