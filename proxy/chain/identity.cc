@@ -1,7 +1,7 @@
 #include "proxy/chain/identity.h"
 
 #include <algorithm>
-#include <array>
+#include <bit>
 #include <cstring>
 #include <span>
 
@@ -15,16 +15,6 @@ using http::HeaderId;
 
 namespace {
 
-// The two digits of each byte.
-constexpr std::array<char, 512> kHexPairs = [] {
-  constexpr std::string_view kDigits = "0123456789abcdef";
-  std::array<char, 512> pairs{};
-  for (size_t byte = 0; byte < 256; ++byte) {
-    pairs[2 * byte] = kDigits[byte >> 4];
-    pairs[2 * byte + 1] = kDigits[byte & 15];
-  }
-  return pairs;
-}();
 constexpr size_t kTraceparentBytes = 55;  // 00-<32>-<16>-<2>
 constexpr size_t kTraceIdAt = 3;
 constexpr size_t kTraceIdBytes = 32;
@@ -32,10 +22,23 @@ constexpr size_t kSpanIdAt = 36;
 constexpr size_t kSpanIdBytes = 16;
 constexpr size_t kMaxRequestIdBytes = 128;
 
+// The eight digits of `number`, each nibble spread to a byte of its own and all turned into digits
+// at once.
+void PutHex32(uint32_t number, char* out) {
+  uint64_t nibbles = number;
+  nibbles = (nibbles << 16 | nibbles) & 0x0000FFFF0000FFFF;
+  nibbles = (nibbles << 8 | nibbles) & 0x00FF00FF00FF00FF;
+  nibbles = (nibbles << 4 | nibbles) & 0x0F0F0F0F0F0F0F0F;
+  // One in each byte that is a letter.
+  const uint64_t letters = ((nibbles + 0x0606060606060606) >> 4) & 0x0101010101010101;
+  uint64_t digits = nibbles + 0x3030303030303030 + letters * ('a' - '0' - 10);
+  if constexpr (std::endian::native == std::endian::little) digits = __builtin_bswap64(digits);
+  std::memcpy(out, &digits, sizeof digits);
+}
+
 void PutHex(uint64_t number, char* out) {
-  for (int i = 14; i >= 0; i -= 2, number >>= 8) {
-    std::memcpy(out + i, &kHexPairs[2 * (number & 255)], 2);
-  }
+  PutHex32(static_cast<uint32_t>(number >> 32), out);
+  PutHex32(static_cast<uint32_t>(number), out + 8);
 }
 
 bool IsLowerHex(std::string_view text) {

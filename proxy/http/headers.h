@@ -119,6 +119,9 @@ struct HeaderField {
   std::string_view name;
   std::string_view value;
   HeaderId id = HeaderId::kOther;
+  // Set by the parser of HTTP/1 alone: the name is a token and the value has no control character
+  // but the tab, so that whoever writes them need not look again.
+  bool is_checked = false;
 };
 
 class HeaderList {
@@ -134,6 +137,7 @@ class HeaderList {
       Grow();
     }
     fields_.push_back(field);
+    field_bytes_ += field.name.size() + field.value.size();
     repeated_ids_.Add(ids_.And(HeaderIdSet(field.id)));
     ids_.Add(field.id);
   }
@@ -148,6 +152,9 @@ class HeaderList {
   HeaderIdSet ids() const { return ids_; }
   // The ids that more than one field had, and perhaps of some that were removed.
   HeaderIdSet repeated_ids() const { return repeated_ids_; }
+
+  // The length of all names and values, and perhaps of some that were removed.
+  size_t field_bytes() const { return field_bytes_; }
 
   // Removes every field of that id or name.
   void Remove(HeaderId id);
@@ -168,6 +175,7 @@ class HeaderList {
   void Clear() {
     fields_.clear();
     ids_ = repeated_ids_ = {};
+    field_bytes_ = 0;
   }
 
  private:
@@ -177,6 +185,7 @@ class HeaderList {
   static constexpr size_t kUsualFields = 24;
 
   Fields fields_;
+  size_t field_bytes_ = 0;
   HeaderIdSet ids_;
   HeaderIdSet repeated_ids_;
 };

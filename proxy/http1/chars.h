@@ -2,9 +2,7 @@
 
 #pragma once
 
-#include <algorithm>
 #include <array>
-#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -105,32 +103,6 @@ inline bool IsFieldValue(std::string_view text) {
   for (const char* at = text.data(); at < last; at += 16) look(at);
   look(last);
   return BitsOf(controls) == 0;
-}
-
-// How many control characters `text` has, tabs included.
-inline size_t CountControls(std::string_view text) {
-  size_t count = 0;
-  while (text.size() >= 16) {
-    // A byte-wide counter in each lane holds 255 rounds.
-    const size_t rounds = std::min<size_t>(text.size() / 16, 255);
-    const char* at = text.data();
-    Bytes16 lanes = {};
-    for (const char* const end = at + 16 * rounds; at != end; at += 16) {
-      lanes -= MarkControls(Load16(at));
-    }
-    text.remove_prefix(16 * rounds);
-    uint64_t halves[2];
-    std::memcpy(halves, &lanes, sizeof(lanes));
-    for (uint64_t half : halves) {
-      // Pairs of lanes, then all of them into the highest sixteen bits.
-      constexpr uint64_t kEven = 0x00FF00FF00FF00FF;
-      count += (((half & kEven) + ((half >> 8) & kEven)) * 0x0001000100010001) >> 48;
-    }
-  }
-  char rest[16];
-  std::memset(rest, ' ', sizeof(rest));
-  if (!text.empty()) std::memcpy(rest, text.data(), text.size());
-  return count + static_cast<size_t>(std::popcount(BitsOf(MarkControls(Load16(rest)))));
 }
 
 }  // namespace outrigger::http1

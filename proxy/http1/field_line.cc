@@ -27,17 +27,27 @@ std::string_view NameProblem(std::string_view line) {
 bool IsControl(char c) { return c != '\t' && !Is(c, kValueChar); }
 
 // The first control character but the tab, or `limit`; and the first colon before it, if there is
-// one.
-inline const char* FindLineEnd(const char* at, const char* limit, const char*& colon) {
-  for (; limit - at >= 16; at += 16) {
-    const Bytes16 bytes = Load16(at);
-    const uint32_t controls = BitsOf(MarkControls(bytes) & Bytes16(bytes != '\t'));
+// one. `begin`: bytes from there to `at` may be read.
+inline const char* FindLineEnd(const char* begin, const char* at, const char* limit,
+                               const char*& colon) {
+  // Looks at the sixteen bytes of which the first `skipped` were seen before.
+  const auto look = [&](const char* from, unsigned skipped) -> const char* {
+    const Bytes16 bytes = Load16(from);
+    const uint32_t controls = BitsOf(MarkControls(bytes) & Bytes16(bytes != '\t')) >> skipped;
     if (colon == nullptr) {
       // Those behind the first control character are none of this line.
-      const uint32_t colons = BitsOf(Bytes16(bytes == ':')) & (controls - 1) & ~controls;
+      const uint32_t colons =
+          (BitsOf(Bytes16(bytes == ':')) >> skipped) & (controls - 1) & ~controls;
       if (colons != 0) colon = at + std::countr_zero(colons);
     }
-    if (controls != 0) return at + std::countr_zero(controls);
+    return controls != 0 ? at + std::countr_zero(controls) : nullptr;
+  };
+  for (; limit - at >= 16; at += 16) {
+    if (const char* const end = look(at, 0); end != nullptr) return end;
+  }
+  if (limit - begin >= 16) {
+    const char* const end = look(limit - 16, static_cast<unsigned>(16 - (limit - at)));
+    return end != nullptr ? end : limit;
   }
   for (; at != limit && !IsControl(*at); ++at) {
     if (colon == nullptr && *at == ':') colon = at;
@@ -57,6 +67,7 @@ inline const char* FindLineEnd(const char* at, const char* limit, const char*& c
   if (begin != end && *begin == ' ') ++begin;
   field.value = {begin, static_cast<size_t>(end - begin)};
   if (begin != end && (IsOws(*begin) || IsOws(end[-1]))) field.value = http::TrimOws(field.value);
+  field.is_checked = true;  // by the caller as to the value
   return true;
 }
 
@@ -78,7 +89,7 @@ TakenLines TakeFieldLines(std::string_view text, size_t max_fields, http::Header
   TakenLines taken;
   while (taken.fields < max_fields) {
     const char* colon = nullptr;
-    const char* const end = FindLineEnd(line, limit, colon);
+    const char* const end = FindLineEnd(text.data(), line, limit, colon);
     if (limit - end < 2 || std::memcmp(end, "\r\n", 2) != 0 || colon == nullptr) break;
     http::HeaderField field;
     if (!SplitField({line, static_cast<size_t>(end - line)}, static_cast<size_t>(colon - line),

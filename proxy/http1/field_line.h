@@ -17,6 +17,11 @@ inline bool HasTokenName(const http::HeaderField& field) {
   return is_known || IsToken(field.name);
 }
 
+// Whether nobody could take the field for another or for more than one.
+inline bool IsSafe(const http::HeaderField& field) {
+  return field.is_checked || (HasTokenName(field) && IsFieldValue(field.value));
+}
+
 // `line` without its CRLF. Appends the field, whose views point into `line`, and returns an empty
 // text; else returns what is wrong, a static text, and appends nothing.
 [[nodiscard]] std::string_view ParseFieldLine(std::string_view line, http::HeaderList& fields);
