@@ -17,7 +17,7 @@ using http::Result;
 namespace {
 
 // `received` and `deadline` come from clocks that differ by up to a kernel tick.
-constexpr absl::Duration kClockSlack = absl::Milliseconds(10);
+constexpr int64_t kClockSlackNanos = 10'000'000;
 
 common::Event EventOf(const Response& response) {
   // An answer of our own says nothing about the service.
@@ -39,17 +39,18 @@ BreakerFilter::BreakerFilter(const Parts& parts, std::shared_ptr<Breaker> breake
       metrics_(parts.metrics),
       counters_(parts.counters),
       breaker_(std::move(breaker)),
-      options_(std::move(options)) {}
+      options_(std::move(options)),
+      overall_nanos_(absl::ToInt64Nanoseconds(options_.overall_timeout)) {}
 
 MonoTime BreakerFilter::RouteDeadline(const Request& request) const {
   const bool is_callers =
-      request.deadline + kClockSlack < request.received + options_.overall_timeout;
+      request.deadline.PlusNanos(kClockSlackNanos) < request.received.PlusNanos(overall_nanos_);
   return is_callers ? MonoTime::Infinite() : request.deadline;
 }
 
 bool BreakerFilter::HasCallersDeadlinePassed(const Request& request) const {
   return RouteDeadline(request) == MonoTime::Infinite() &&
-         loop_.Now() + kClockSlack >= request.deadline;
+         loop_.Now().PlusNanos(kClockSlackNanos) >= request.deadline;
 }
 
 std::optional<Failure> BreakerFilter::Refuse(const Request& request, Reason reason,

@@ -79,6 +79,7 @@ class BreakerFilter final : public chain::Filter {
   metrics::BreakerMetrics& counters_;
   const std::shared_ptr<Breaker> breaker_;
   const Options options_;
+  const int64_t overall_nanos_;  // options_.overall_timeout, for every request
 };
 
 }  // namespace outrigger::breaker

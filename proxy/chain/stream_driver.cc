@@ -114,15 +114,14 @@ void StreamDriver::Start(http::ServerStream& stream) {
 }
 
 void StreamDriver::ArmDeadline() {
-  const MonoTime now = context_.loop.Now();
-  request_.deadline = now + route_->overall_timeouts->timeout();
+  request_.deadline = route_->overall_timeouts->NextDeadline();
   const timeout::CallerTimeout caller = timeout::ReadCallerTimeout(
       request_.headers, {.trusts_read_timeout = route_->trusts_sdk_timeout});
   if (caller.timeout >= route_->overall_timeouts->timeout()) {
     route_->overall_timeouts->Arm(deadline_);
     return;
   }
-  request_.deadline = now + caller.timeout;
+  request_.deadline = context_.loop.Now() + caller.timeout;
   propagated_ = std::make_unique<PropagatedDeadline>(*this);
   propagated_->Arm(request_.deadline);
 }

@@ -5,7 +5,7 @@ namespace outrigger {
 void DeadlineQueue::Arm(DeadlineEntry& entry) {
   entry.Unlink();
   if (timeout_ == absl::InfiniteDuration()) return;
-  entry.when_ = loop().Now().PlusNanos(timeout_nanos_);
+  entry.when_ = NextDeadline();
   entries_.PushBack(entry);
   // Left armed when entries are cancelled: it then fires early, finds the front not due, and waits
   // on.

@@ -43,6 +43,8 @@ class DeadlineQueue final : private Timer {
   void Arm(DeadlineEntry& entry);
 
   absl::Duration timeout() const { return timeout_; }
+  // Of an entry that would be armed now; infinite when the timeout is.
+  MonoTime NextDeadline() const { return loop().Now().PlusNanos(timeout_nanos_); }
   bool empty() const { return entries_.empty(); }
 
  private:
