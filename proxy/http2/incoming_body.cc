@@ -61,7 +61,7 @@ std::unique_ptr<http::Body> IncomingBody::NewBody() {
 void IncomingBody::Append(std::string_view data) {
   received_bytes_ += data.size();
   if (max_bytes_.has_value() && received_bytes_ > *max_bytes_) Fail(Reason::kBodyTooLarge);
-  if (has_failed()) {
+  if (has_failed() || !IsAsExpected(false)) {
     owner_.OnBodyConsumed(data.size());  // nobody will read it
     return;
   }
@@ -79,7 +79,8 @@ void IncomingBody::Append(std::string_view data) {
 bool IncomingBody::AddTrailer(std::string_view name, std::string_view value) {
   trailer_bytes_ += name.size() + value.size() + 4;
   if (trailer_bytes_ > kMaxTrailerBytes || trailers_.size() == kMaxTrailerFields) return false;
-  if (!http1::IsToken(name) || !http1::IsFieldValue(value)) return false;
+  if (name.empty() || !http1::AllAre(name, http1::kLowerTokenChar)) return false;
+  if (!http1::IsFieldValue(value)) return false;
   const http::HeaderId id = http::ClassifyHeader(name);
   if (id == http::HeaderId::kGrpcMessage) value = http::TrimOws(value);
   if (http::TrimOws(value).size() != value.size()) return false;

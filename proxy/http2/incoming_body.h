@@ -45,7 +45,7 @@ class IncomingBody {
 
   std::unique_ptr<http::Body> NewBody();
 
-  // REQUIRES: within kWindowBytes of what was consumed.
+  // REQUIRES: within kWindowBytes of what was consumed. Bytes above the expected length are dropped.
   void Append(std::string_view data);
   // False: such a trailer is not accepted (RFC 9110, 6.5.1), or there are too many.
   bool AddTrailer(std::string_view name, std::string_view value);
@@ -58,6 +58,13 @@ class IncomingBody {
   void Wake();
 
   void SetMaxBytes(std::optional<uint64_t> bytes) { max_bytes_ = bytes; }
+  // What Content-Length announced (RFC 9113, 8.1.1).
+  void Expect(std::optional<uint64_t> bytes) { expected_bytes_ = bytes; }
+  // Whether as much came as was announced, or may still come when nothing has ended.
+  bool IsAsExpected(bool is_end) const {
+    if (!expected_bytes_.has_value()) return true;
+    return is_end ? received_bytes_ == *expected_bytes_ : received_bytes_ <= *expected_bytes_;
+  }
   bool is_ended() const { return is_ended_; }
   bool has_trailers() const { return !trailers_.empty(); }
   // All that was received.
@@ -81,6 +88,7 @@ class IncomingBody {
   http::HeaderList trailers_;
   size_t trailer_bytes_ = 0;
   std::optional<uint64_t> max_bytes_;
+  std::optional<uint64_t> expected_bytes_;
   uint64_t received_bytes_ = 0;
   BodyImpl* body_ = nullptr;
   http::Failure failure_;

@@ -29,6 +29,15 @@ HeadVerdict Refused(Reason reason, std::string_view message) {
   return {Kind::kRefused, reason, message};
 }
 
+// RFC 3986, 3.1.
+bool IsScheme(std::string_view text) {
+  const auto is_letter = [](char c) { return (c | 0x20) >= 'a' && (c | 0x20) <= 'z'; };
+  if (text.empty() || !is_letter(text.front())) return false;
+  return std::all_of(text.begin(), text.end(), [&](char c) {
+    return is_letter(c) || (c >= '0' && c <= '9') || c == '+' || c == '-' || c == '.';
+  });
+}
+
 // RFC 9113, 8.2.2.
 bool IsConnectionSpecific(HeaderId id) {
   switch (id) {
@@ -100,7 +109,7 @@ void RequestHeadReader::AddPseudo(std::string_view name, std::string_view value,
     request.target = request.arena->Copy(value.substr(0, limits_.max_target_bytes + 1));
   } else if (name == ":scheme") {
     if (!scheme_.empty()) return Malformed("more than one :scheme");
-    if (value.empty()) return Malformed("empty :scheme");
+    if (!IsScheme(value)) return Malformed(":scheme is not a scheme");
     scheme_ = request.arena->Copy(value);
   } else if (name == ":authority") {
     if (authority_.has_value()) return Malformed("more than one :authority");
@@ -135,7 +144,13 @@ void RequestHeadReader::AddField(std::string_view name, std::string_view value, 
 
 // RFC 8441, 4: as a request with a scheme and a path, but with a tunnel in place of a body.
 HeadVerdict RequestHeadReader::CheckConnect(Request& request) const {
-  if (protocol_.empty()) return Refused(Reason::kNotImplemented, "CONNECT is not supported");
+  if (protocol_.empty()) {
+    if (!scheme_.empty() || has_path_) return MalformedHead("CONNECT with :scheme or :path");
+    if (!authority_.has_value() || !http1::IsValidAuthority(*authority_)) {
+      return MalformedHead("CONNECT without :authority");
+    }
+    return Refused(Reason::kNotImplemented, "CONNECT is not supported");
+  }
   if (request.method != http::Method::kConnect) return MalformedHead(":protocol without CONNECT");
   if (!authority_.has_value()) return MalformedHead("CONNECT without :authority");
   if (request.headers.Has(HeaderId::kContentLength) || request.headers.Has(HeaderId::kExpect)) {

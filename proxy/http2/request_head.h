@@ -8,8 +8,9 @@
 //
 // Strings are copied into the request's arena. The request ends up as one of HTTP/1 would: Host
 // says the authority, cookies are one field, and an extended CONNECT (RFC 8441) is the GET that it
-// stands for, with `upgrade` as received; who calls looks whether it is allowed. Pure; no
-// allocation but the arena's.
+// stands for, with `upgrade` as received; who calls looks whether it is allowed. nghttp2 judges none
+// of this for servers (Session): there is no second line of defence. Pure; no allocation but the
+// arena's.
 
 #pragma once
 

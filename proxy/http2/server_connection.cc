@@ -219,8 +219,10 @@ void ServerConnection::OnFrame(const nghttp2_frame& frame) {
       if (stream == nullptr) return;
       if (frame.headers.cat == NGHTTP2_HCAT_REQUEST) {
         stream->OnHeadComplete(is_last);
-      } else {
+      } else if (is_last) {
         stream->OnEnd();
+      } else {
+        stream->OnMalformed();  // RFC 9113, 8.1: trailers end the stream
       }
       AddNews(*stream);
       return;

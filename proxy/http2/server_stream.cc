@@ -42,7 +42,8 @@ bool ServerStream::AddField(std::string_view name, std::string_view value) {
 }
 
 void ServerStream::AddTrailer(std::string_view name, std::string_view value) {
-  if (!incoming_.AddTrailer(name, value)) is_malformed_ = true;
+  const bool is_trimmed = http::TrimOws(value).size() == value.size();
+  if (!is_trimmed || !incoming_.AddTrailer(name, value)) is_malformed_ = true;
 }
 
 void ServerStream::OnHeadComplete(bool is_ended) {
@@ -50,7 +51,13 @@ void ServerStream::OnHeadComplete(bool is_ended) {
   if (is_ended) incoming_.End();
 }
 
+void ServerStream::OnData(std::string_view data) {
+  incoming_.Append(data);
+  if (!incoming_.IsAsExpected(false)) is_malformed_ = true;
+}
+
 void ServerStream::OnEnd() {
+  if (!incoming_.IsAsExpected(true)) is_malformed_ = true;
   if (is_malformed_) return;
   incoming_.End();
 }
@@ -106,6 +113,13 @@ void ServerStream::Begin() {
       Refuse(verdict.reason, verdict.message);
       return;
   }
+  // Before it was known, anything could come.
+  incoming_.Expect(request.body_length);
+  if (!incoming_.IsAsExpected(incoming_.is_ended())) {
+    is_aborted_ = is_finished_ = true;
+    connection_.Reset(id_, NGHTTP2_PROTOCOL_ERROR);
+    return;
+  }
   if (!request.upgrade.empty()) {
     if (!TakeUpgrade(request)) return;
     BeginHandler(request);
@@ -132,8 +146,13 @@ void ServerStream::Begin() {
 
 bool ServerStream::TakeUpgrade(http::Request& request) {
   const std::vector<std::string>* allowed = connection_.context().upgrades;
-  const std::string_view protocol =
-      allowed == nullptr ? std::string_view() : tunnel::FindAllowed(request.upgrade, *allowed);
+  if (allowed == nullptr) {
+    // RFC 8441, 4: without our setting the field does not exist.
+    is_aborted_ = is_finished_ = true;
+    connection_.Reset(id_, NGHTTP2_PROTOCOL_ERROR);
+    return false;
+  }
+  const std::string_view protocol = tunnel::FindAllowed(request.upgrade, *allowed);
   if (protocol.empty()) {
     Refuse(Reason::kNotImplemented, "this :protocol is not supported");
     return false;

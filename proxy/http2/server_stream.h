@@ -34,8 +34,10 @@ class ServerStream final : public http::ServerStream, public Pooled, private Inc
   // While nghttp2 runs: these only record.
   bool AddField(std::string_view name, std::string_view value);
   void AddTrailer(std::string_view name, std::string_view value);
+  // The message breaks the protocol: the stream will be reset.
+  void OnMalformed() { is_malformed_ = true; }
   void OnHeadComplete(bool is_ended);
-  void OnData(std::string_view data) { incoming_.Append(data); }
+  void OnData(std::string_view data);
   // END_STREAM was received.
   void OnEnd();
   // END_STREAM was sent.

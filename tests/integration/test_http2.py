@@ -182,6 +182,10 @@ class Heads(Http2Test):
         "two Hosts": [*GET, ("host", "a"), ("host", "a")],
         "late pseudo-field": [*GET[:3], ("x", "y"), GET[3]],
         "unknown pseudo-field": [*GET, (":x", "y")],
+        "connect with a path": [(":method", "CONNECT"), *GET[2:]],
+        "connect without authority": [(":method", "CONNECT")],
+        "scheme with a blank": [GET[0], (":scheme", " http"), *GET[2:]],
+        "empty Host": [*GET, ("host", "")],
         "response pseudo-field": [*GET, (":status", "200")],
         "protocol without extended CONNECT": [*GET, (":protocol", "websocket")],
         "connection": [*GET, ("connection", "close")],
@@ -255,6 +259,16 @@ class Heads(Http2Test):
             client.data(stream, b"hello")
             client.headers(stream, trailers)
             self.assertEqual(client.answer(stream), ("reset", PROTOCOL_ERROR), trailers)
+        stream += 2
+        client.headers(stream, POST, end=False)
+        client.data(stream, b"hello")
+        client.headers(stream, [("x", "trailers that do not end the stream")], end=False)
+        self.assertEqual(client.answer(stream), ("reset", PROTOCOL_ERROR))
+        stream += 2
+        client.headers(stream, [*POST, ("content-length", "6")], end=False)
+        client.data(stream, b"hello")
+        client.headers(stream, [("x", "trailers of a body that is too short")])
+        self.assertEqual(client.answer(stream), ("reset", PROTOCOL_ERROR))
         self.assertEqual(whole, [])
         self.assert_idle(self.proxy)
 

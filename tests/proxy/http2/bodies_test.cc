@@ -103,6 +103,25 @@ TEST_F(IncomingBodyTest, FailsAboveItsLimitAndHoldsNothingMore) {
   EXPECT_EQ(pool_.lent_blocks(), 0u);
 }
 
+TEST_F(IncomingBodyTest, ComparesWithTheAnnouncedLengthAndHoldsNothingAboveIt) {
+  IncomingBody incoming(owner_, loop_, pool_);
+  const std::unique_ptr<http::Body> body = incoming.NewBody();
+  incoming.Append("123");
+  EXPECT_TRUE(incoming.IsAsExpected(true));
+  incoming.Expect(5);
+  EXPECT_TRUE(incoming.IsAsExpected(false));
+  EXPECT_FALSE(incoming.IsAsExpected(true));
+  incoming.Append("45");
+  EXPECT_TRUE(incoming.IsAsExpected(true));
+  incoming.Append("6");
+  EXPECT_FALSE(incoming.IsAsExpected(false));
+  EXPECT_FALSE(incoming.IsAsExpected(true));
+  Task<void> task = ReadAll(*body);
+  task.Start();
+  EXPECT_EQ(text_, "12345");
+  EXPECT_FALSE(is_whole_);
+}
+
 TEST_F(IncomingBodyTest, AReaderThatOutlivesItsStreamFails) {
   auto incoming = std::make_unique<IncomingBody>(owner_, loop_, pool_);
   const std::unique_ptr<http::Body> body = incoming->NewBody();
@@ -133,6 +152,10 @@ TEST_F(IncomingBodyTest, TakesTrailersThatMayComeLateAndNoOthers) {
   EXPECT_TRUE(incoming.AddTrailer("grpc-status", "0"));
   EXPECT_TRUE(incoming.AddTrailer("grpc-message", "failed: "));
   EXPECT_FALSE(incoming.AddTrailer("x", " a"));
+  EXPECT_FALSE(incoming.AddTrailer("X", "a"));
+  EXPECT_FALSE(incoming.AddTrailer("Grpc-Status", "0"));
+  EXPECT_FALSE(incoming.AddTrailer("", "a"));
+  EXPECT_FALSE(incoming.AddTrailer(":path", "/"));
   EXPECT_FALSE(incoming.AddTrailer("content-length", "0"));
   EXPECT_FALSE(incoming.AddTrailer("host", "a"));
   EXPECT_FALSE(incoming.AddTrailer("x", "a\r\nb"));

@@ -64,7 +64,7 @@ TEST(RequestHead, TakesAnExtendedConnectForTheGetThatItStandsFor) {
   EXPECT_EQ(head.request.target, "/x?y");
 
   const Fields without_protocol = {connect[0], connect[2], connect[3], connect[4]};
-  EXPECT_EQ(Head(without_protocol, false).verdict.reason, http::Reason::kNotImplemented);
+  EXPECT_EQ(Head(without_protocol, false).verdict.kind, Kind::kMalformed);
   for (const Fields& fields : std::vector<Fields>{
            {kGet[0], connect[1], kGet[1], kGet[2], kGet[3]},
            {connect[0], connect[1], connect[1], kGet[1], kGet[2], kGet[3]},
@@ -120,6 +120,16 @@ TEST(RequestHead, RefusesWhatIsMalformedWithoutTheHelpOfNghttp2) {
       {kGet[0], kGet[1], kGet[2], {":path", "x"}},
       {kGet[0], kGet[1], kGet[2], {":path", "*"}},
       {kGet[0], kGet[1], kGet[2], {":path", "http://b/"}},
+      {kGet[0], {":scheme", ""}, kGet[2], kGet[3]},
+      {kGet[0], {":scheme", " http"}, kGet[2], kGet[3]},
+      {kGet[0], {":scheme", "1http"}, kGet[2], kGet[3]},
+      {kGet[0], {":scheme", "http\x80"}, kGet[2], kGet[3]},
+      {{":method", ""}, kGet[1], kGet[2], kGet[3]},
+      {{":method", "CONNECT"}},
+      {{":method", "CONNECT"}, {":authority", ""}},
+      {{":method", "CONNECT"}, kGet[2], kGet[3]},
+      {{":method", "CONNECT"}, kGet[1], kGet[2]},
+      With(kGet, {{"host", ""}}),
       {kGet[0], kGet[1], {":authority", ""}, kGet[3]},
       {kGet[0], kGet[1], {":authority", "u@a"}, kGet[3]},
       {kGet[0], kGet[1], {":authority", "a:99999"}, kGet[3]},
