@@ -5,7 +5,8 @@
 //   if (!block.AddFields(headers)) -> a field that must not be written
 //   nghttp2_submit_response(session, id, block.data(), block.size(), &provider);
 //
-// Views only: nghttp2 copies, and lowers the case of names, when the block is submitted. Fields
+// Views only, but for names, which are in lower case: nghttp2 copies when the block is submitted,
+// unless it is told that it need not (SetFlags). Fields
 // that end at this hop (RFC 9113, 8.2.2) and Content-Length, which is said anew, are left out. What
 // a reader could take for another field gives false: a name that is not a token, a value with a
 // control character or with white space around it. Pure.
@@ -27,25 +28,39 @@ namespace outrigger::http2 {
 class FieldBlock {
  public:
   FieldBlock() { fields_.reserve(kUsualFields); }
+  FieldBlock(const FieldBlock&) = delete;
+  FieldBlock& operator=(const FieldBlock&) = delete;
 
   void AddStatus(int status);
   void AddContentLength(uint64_t length);
   // A pseudo-field or another one that is known to be good; `value` stays until the block is used.
-  void Add(std::string_view name, std::string_view value);
+  // `name` is a literal in lower case.
+  void Add(std::string_view name, std::string_view value) { Push(name, value); }
   // `skipped`: further ids that are left out.
   [[nodiscard]] bool AddFields(const http::HeaderList& headers, http::HeaderIdSet skipped = {});
   [[nodiscard]] bool AddTrailers(const http::HeaderList& trailers);
 
-  // Keeps what is not said again out of the peer's table; before the block is submitted.
-  void MarkVarying(FieldRepetition& repetition);
+  // Before the block is submitted: keeps what is not said again out of the peer's table.
+  // `stays`: all of the fields stay where they are until the block was sent.
+  void SetFlags(FieldRepetition& repetition, bool stays);
 
   const nghttp2_nv* data() const { return fields_.data(); }
   size_t size() const { return fields_.size(); }
 
  private:
   static constexpr size_t kUsualFields = 24;
+  static constexpr size_t kNameBytes = 512;
+
+  // False: it must not be sent.
+  bool AddChecked(const http::HeaderField& field);
+  // The same in lower case, or as it is when there is no room.
+  std::string_view Lower(std::string_view name);
+  void Push(std::string_view name, std::string_view value);
 
   std::vector<nghttp2_nv, PooledAllocator<nghttp2_nv>> fields_;
+  size_t raw_from_ = SIZE_MAX;  // from this field on, names may have capital letters
+  size_t names_used_ = 0;
+  char names_[kNameBytes];
   char status_[3];
   char length_[20];
 };

@@ -119,6 +119,7 @@ void ServerConnection::OnReadable() {
 // The rest of their requests cannot come any more.
 void ServerConnection::CancelUnfinished() {
   head_stream_ = kConnection;
+  found_ = nullptr;
   streams_.ForEach([this](ServerStream::Node& node) {
     ServerStream& stream = node.stream;
     if (stream.is_ended()) return;
@@ -198,6 +199,13 @@ void ServerConnection::OnBeginHeaders(const nghttp2_frame& frame) {
   streams_.PushBack(stream->all);
   session_.SetStreamData(frame.hd.stream_id, stream);
   SetWaits(Waits::kNothing);
+}
+
+ServerStream* ServerConnection::Find(int32_t stream_id) {
+  if (found_ == nullptr || found_->id() != stream_id) {
+    found_ = static_cast<ServerStream*>(session_.stream_data(stream_id));
+  }
+  return found_;
 }
 
 bool ServerConnection::OnHeader(const nghttp2_frame& frame, std::string_view name,
@@ -301,6 +309,7 @@ void ServerConnection::OnStreamClosed(int32_t stream_id, uint32_t) {
   ServerStream* stream = Find(stream_id);
   if (stream == nullptr) return;
   session_.SetStreamData(stream_id, nullptr);
+  found_ = nullptr;
   if (stream->is_ended()) closed_.OnClosedByClient(stream_id);
   stream->OnClosed();
   AddNews(*stream);
@@ -328,6 +337,11 @@ void ServerConnection::Reset(int32_t stream_id, uint32_t error_code) {
   FlushLater();
 }
 
+void ServerConnection::StageNow() {
+  if (!session_.Stage()) is_broken_ = true;
+  FlushLater();
+}
+
 void ServerConnection::FlushNow() {
   if (!session_.Pump()) is_broken_ = true;
   FlushLater();
@@ -337,7 +351,9 @@ void ServerConnection::HandleNews() {
   while (!news_.empty()) {
     ServerStream& stream = news_.front().stream;
     stream.news.Unlink();
-    if (stream.HandleNews()) delete &stream;
+    if (!stream.HandleNews()) continue;
+    found_ = nullptr;
+    delete &stream;
   }
 }
 
@@ -407,6 +423,7 @@ void ServerConnection::OnReadDeadline() {
 }
 
 void ServerConnection::End() {
+  found_ = nullptr;
   while (!streams_.empty()) {
     ServerStream& stream = streams_.front().stream;
     stream.Cut();
@@ -427,6 +444,7 @@ void ServerConnection::End() {
 void ServerConnection::Close(bool with_reset) {
   if (state_ == State::kClosed) return;
   state_ = State::kClosed;
+  found_ = nullptr;
   while (!streams_.empty()) {
     ServerStream& stream = streams_.front().stream;
     stream.Cut();

@@ -66,6 +66,8 @@ class ServerConnection final : public http::DownstreamConnection,
   bool is_blocked() const { return session_.is_blocked(); }
   void FlushLater() { context().loop->Defer(*this); }
   void FlushNow();
+  // Frames what streams have to say; it is sent at the end of the turn.
+  void StageNow();
   void Reset(int32_t stream_id, uint32_t error_code);
   void AddNews(ServerStream& stream);
   void AddSending(ServerStream& stream);
@@ -94,9 +96,8 @@ class ServerConnection final : public http::DownstreamConnection,
   // End of the turn.
   void RunDeferred() override;
 
-  ServerStream* Find(int32_t stream_id) const {
-    return static_cast<ServerStream*>(session_.stream_data(stream_id));
-  }
+  // The stream of a frame is asked for with each of its fields.
+  ServerStream* Find(int32_t stream_id);
   void Receive(std::string_view bytes);
   void HandleNews();
   void CancelUnfinished();
@@ -127,6 +128,7 @@ class ServerConnection final : public http::DownstreamConnection,
   uint32_t violation_ = NGHTTP2_NO_ERROR;  // of the protocol, that nghttp2 does not see
   size_t connection_credit_ = 0;           // of the window, to be given back
   int32_t head_stream_ = kConnection;      // in the middle of its block of fields
+  ServerStream* found_ = nullptr;          // by Find() the last time
   State state_ = State::kOpen;
   Waits waits_ = Waits::kNothing;
   bool has_settings_ = false;  // the client's preface is complete

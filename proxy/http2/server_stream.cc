@@ -14,8 +14,8 @@ using http::Reason;
 
 namespace {
 
-// Larger pieces are sent from where they are.
-constexpr size_t kLendLimit = 4096;
+// Larger pieces are sent at once, from where they are.
+constexpr size_t kSendLimit = 4096;
 // What may wait for the end of the turn before the sender has to stop.
 constexpr size_t kStagedBytes = 16 * 1024;
 
@@ -234,7 +234,7 @@ void ServerStream::SendData(std::string_view data, bool is_last) {
     }
     *answer_left_ -= data.size();
   }
-  const bool can_lend = data.size() > kLendLimit && outgoing_.empty() && !connection_.is_blocked();
+  const bool can_lend = outgoing_.empty() && !connection_.is_blocked();
   if (can_lend) {
     outgoing_.Lend(data);
   } else {
@@ -243,7 +243,11 @@ void ServerStream::SendData(std::string_view data, bool is_last) {
   if (is_last) outgoing_.Finish(nullptr);
   if (outgoing_.is_deferred()) connection_.session().Resume(id_);
   if (can_lend) {
-    connection_.FlushNow();
+    if (data.size() > kSendLimit) {
+      connection_.FlushNow();
+    } else {
+      connection_.StageNow();
+    }
     outgoing_.Keep();
   } else {
     connection_.FlushLater();

@@ -196,30 +196,46 @@ bool Session::Feed(std::string_view bytes) {
   return false;
 }
 
-bool Session::Pump() {
-  while (!is_blocked() && !is_broken_) {
-    const uint8_t* bytes = nullptr;
-    const ssize_t count = nghttp2_session_mem_send(session_, &bytes);
-    if (count < 0) is_broken_ = true;
-    if (count <= 0) break;
-    output_.Stage(Text(bytes, static_cast<size_t>(count)));
+bool Session::StageFrame() {
+  const uint8_t* bytes = nullptr;
+  const ssize_t count = nghttp2_session_mem_send(session_, &bytes);
+  if (count < 0) is_broken_ = true;
+  if (count <= 0) return false;
+  output_.Stage(Text(bytes, static_cast<size_t>(count)));
+  return true;
+}
+
+bool Session::Stage() {
+  while (CanStage() && StageFrame()) {
   }
+  return !is_broken_;
+}
+
+bool Session::Pump() {
+  Stage();
   memory_.Settle();
   if (!is_broken_ && !output_.Flush()) is_broken_ = true;
   return !is_broken_;
 }
 
 bool Session::SubmitResponse(int32_t stream_id, FieldBlock& fields, OutgoingBody* body) {
-  fields.MarkVarying(repetition_);
-  if (body == nullptr) {
-    return nghttp2_submit_response(session_, stream_id, fields.data(), fields.size(), nullptr) == 0;
+  const bool is_direct = CanStage();
+  fields.SetFlags(repetition_, is_direct);
+  nghttp2_data_provider provider = {};
+  if (body != nullptr) provider = body->provider();
+  if (nghttp2_submit_response(session_, stream_id, fields.data(), fields.size(),
+                              body != nullptr ? &provider : nullptr) != 0) {
+    return false;
   }
-  const nghttp2_data_provider provider = body->provider();
-  return nghttp2_submit_response(session_, stream_id, fields.data(), fields.size(), &provider) == 0;
+  if (!is_direct) return true;
+  // All of the queue, which has no DATA in it: nothing stops this half-way.
+  while (queued_frames() > 0 && StageFrame()) {
+  }
+  return true;
 }
 
 int32_t Session::SubmitRequest(FieldBlock& fields, OutgoingBody* body, void* data) {
-  fields.MarkVarying(repetition_);
+  fields.SetFlags(repetition_, false);
   if (body == nullptr) {
     return nghttp2_submit_request(session_, nullptr, fields.data(), fields.size(), nullptr, data);
   }

@@ -76,6 +76,8 @@ class Session {
   bool Receive(std::string_view bytes);
   // Sends what streams have and windows allow, until the kernel takes no more. False: broken.
   bool Pump();
+  // The same, but small frames wait for the next Pump(). False: broken.
+  bool Stage();
   // The socket is writable again: sends what waited. False: broken.
   bool OnWritable() { return output_.OnWritable(); }
 
@@ -107,7 +109,8 @@ class Session {
   }
 
   // These submit frames for the next Pump(). False: the stream is gone, or memory is.
-  // `body` null: the head ends the stream.
+  // `body` null: the head ends the stream. A head that can go to the output does so at once, from
+  // where its fields are.
   bool SubmitResponse(int32_t stream_id, FieldBlock& fields, OutgoingBody* body);
   // The new stream's id, or a negative error; `data` is its stream data.
   int32_t SubmitRequest(FieldBlock& fields, OutgoingBody* body, void* data);
@@ -128,6 +131,9 @@ class Session {
   struct Callbacks;
 
   bool Feed(std::string_view bytes);
+  // Takes the next frame from nghttp2 to the output. False: there is none, or all is broken.
+  bool StageFrame();
+  bool CanStage() const { return !is_blocked() && !is_broken_; }
 
   net::Output output_;
   SessionMemory memory_;

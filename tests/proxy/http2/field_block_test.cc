@@ -34,7 +34,42 @@ TEST(FieldBlock, LeavesOutWhatEndsAtThisHopAndSaysTheLengthAnew) {
   ASSERT_TRUE(block.AddFields(headers));
   EXPECT_THAT(
       Lines(block),
-      testing::ElementsAre(":status: 206", "content-length: 12345678901234567890", "ETag: \"e\""));
+      testing::ElementsAre(":status: 206", "content-length: 12345678901234567890", "etag: \"e\""));
+}
+
+TEST(FieldBlock, HasNamesInLowerCaseOrSaysThatTheyAreNot) {
+  http::HeaderList headers;
+  for (int i = 0; i < 40; ++i) headers.Add("X-Some-Longer-Name-[^_`@AZaz]", "Value");
+  FieldBlock block;
+  ASSERT_FALSE(block.AddFields(headers));  // brackets
+
+  headers.Clear();
+  for (int i = 0; i < 40; ++i) headers.Add("X-Some-Longer-Name-^_`AZaz|~", "Value");
+  headers.Add("Z", "1");
+  FieldBlock many;
+  many.AddStatus(200);
+  ASSERT_TRUE(many.AddFields(headers));
+  FieldRepetition repetition;
+  many.SetFlags(repetition, /*stays=*/true);
+  size_t lent = 0;
+  for (size_t i = 0; i < many.size(); ++i) {
+    const nghttp2_nv& field = many.data()[i];
+    EXPECT_NE(field.flags & NGHTTP2_NV_FLAG_NO_COPY_VALUE, 0);
+    if ((field.flags & NGHTTP2_NV_FLAG_NO_COPY_NAME) == 0) continue;
+    ++lent;
+    const std::string name(reinterpret_cast<char*>(field.name), field.namelen);
+    EXPECT_EQ(name, i == 0 ? ":status" : "x-some-longer-name-^_`azaz|~");
+  }
+  EXPECT_GT(lent, 10u);
+  EXPECT_LT(lent, 30u);
+
+  // Of blocks that wait, nghttp2 keeps copies.
+  FieldBlock waiting;
+  ASSERT_TRUE(waiting.AddFields(headers));
+  waiting.SetFlags(repetition, /*stays=*/false);
+  for (size_t i = 0; i < waiting.size(); ++i) {
+    EXPECT_EQ(waiting.data()[i].flags & ~NGHTTP2_NV_FLAG_NO_INDEX, 0);
+  }
 }
 
 TEST(FieldBlock, KeepsWhatIsNotSaidAgainOutOfThePeersTable) {
@@ -45,7 +80,7 @@ TEST(FieldBlock, KeepsWhatIsNotSaidAgainOutOfThePeersTable) {
     headers.Add("x-request-id", id);
     FieldBlock block;
     EXPECT_TRUE(block.AddFields(headers));
-    block.MarkVarying(repetition);
+    block.SetFlags(repetition, false);
     std::vector<bool> is_indexed;
     for (size_t i = 0; i < block.size(); ++i) {
       is_indexed.push_back((block.data()[i].flags & NGHTTP2_NV_FLAG_NO_INDEX) == 0);
@@ -53,8 +88,12 @@ TEST(FieldBlock, KeepsWhatIsNotSaidAgainOutOfThePeersTable) {
     return is_indexed;
   };
   EXPECT_THAT(indexed("0001"), testing::ElementsAre(false, false));
-  EXPECT_THAT(indexed("0002"), testing::ElementsAre(true, false));
-  EXPECT_THAT(indexed("6b1e2f0c9d8a-0003"), testing::ElementsAre(true, false));
+  // Once for its name, and again when that may have left the table.
+  EXPECT_THAT(indexed("0002"), testing::ElementsAre(true, true));
+  for (int i = 1; i < FieldRepetition::kRefresh; ++i) {
+    EXPECT_THAT(indexed(std::to_string(i)), testing::ElementsAre(true, false)) << i;
+  }
+  EXPECT_THAT(indexed("0003"), testing::ElementsAre(true, true));
   EXPECT_THAT(indexed("6b1e2f0c9d8a-0004"), testing::ElementsAre(true, false));
   EXPECT_THAT(indexed("6b1e2f0c9d8a-0004"), testing::ElementsAre(true, true));
 }
