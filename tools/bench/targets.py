@@ -38,6 +38,8 @@ RATIOS = (
     ("tls", "TLS 1.3 keep-alive GET", "haproxy", 1.0),
     ("http2", "HTTP/2 GET", "nghttpx", 0.8),
     ("http2", "HTTP/2 GET", "haproxy", 0.6),
+    ("grpc", "gRPC unary call", "nghttpx", 1.0),
+    ("grpc", "gRPC unary call", "envoy", 1.0),
     ("sse", "SSE event", "haproxy", 1.0),
 )
 

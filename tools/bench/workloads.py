@@ -12,6 +12,9 @@ HTTP2_CONNECTIONS = 4
 HTTP2_STREAMS = 32
 # Enough of them for one second of the fastest.
 HTTP2_REQUESTS_A_SECOND = 60_000
+# A message of gRPC: five bytes of prefix, and its content.
+GRPC_MESSAGE_BYTES = 123
+GRPC_PREFIX_BYTES = 5
 SSE_STREAMS = 200
 SSE_INTERVAL_US = 20_000
 POST = ("--method", "POST", "--body-bytes", "1024")
@@ -21,7 +24,7 @@ POST = ("--method", "POST", "--body-bytes", "1024")
 class Workload:
     name: str
     title: str
-    kind: str  # closed | open | sse | h2load
+    kind: str  # closed | open | sse | h2load | grpc
     arguments: tuple = ()
     unit: str = "request"
     has_tls: bool = False
@@ -34,6 +37,7 @@ WORKLOADS = (
     Workload("body64k", "GET, 64 KiB answer", "closed", ("--path", "/64k")),
     Workload("tls", "TLS 1.3 keep-alive GET", "closed", ("--tls", "1"), has_tls=True),
     Workload("http2", f"HTTP/2 GET, {HTTP2_CONNECTIONS} connections × {HTTP2_STREAMS} streams", "h2load"),
+    Workload("grpc", f"gRPC unary, {HTTP2_CONNECTIONS} connections × {HTTP2_STREAMS} streams", "grpc", unit="call"),
     Workload("sse", f"SSE, {SSE_STREAMS} streams", "sse", unit="event"),
     Workload("latency", "GET at a fixed rate", "open"),
 )
@@ -81,9 +85,10 @@ class Loader:
 
     def measure(self, workload, peer, seconds):
         """One timed run. Adds `cpu_us`, the CPU time of the proxy per request or event."""
-        if workload.kind == "h2load":
+        if workload.kind in ("h2load", "grpc"):
             count = int(seconds * HTTP2_REQUESTS_A_SECOND)
-            return h2load.run(self.h2load, self.cpu, peer, count, HTTP2_CONNECTIONS, HTTP2_STREAMS)
+            call = h2load.Call(GRPC_MESSAGE_BYTES, GRPC_PREFIX_BYTES) if workload.kind == "grpc" else None
+            return h2load.run(self.h2load, self.cpu, peer, count, HTTP2_CONNECTIONS, HTTP2_STREAMS, call)
         pids = ",".join(str(pid) for pid in peer.pids())
         arguments = ["--account-pids", pids] if pids else []
         if workload.kind == "sse":
@@ -105,7 +110,7 @@ class Loader:
 
 def problem_of(result):
     """Why a run cannot count, or an empty text."""
-    found = [f"{result[key]} {key}" for key in ("errors", "non_2xx", "lost", "reconnects")
+    found = [f"{result[key]} {key}" for key in ("errors", "non_2xx", "lost", "reconnects", "short")
              if result.get(key)]
     if not result["completed"]:
         found.append("nothing completed")

@@ -1,4 +1,5 @@
 import dataclasses
+import json
 import unittest
 
 import bench
@@ -8,7 +9,7 @@ import machine
 import peers
 import report
 from processes import ProcessFailed
-from workloads import problem_of
+from workloads import BY_NAME, problem_of
 
 STRACE = """\
 % time     seconds  usecs/call     calls    errors syscall
@@ -39,7 +40,7 @@ class ParseTest(unittest.TestCase):
     def test_a_run_with_any_fault_does_not_count(self):
         good = {"completed": 10, "errors": 0, "non_2xx": 0}
         self.assertEqual(problem_of(good), "")
-        for fault in ("errors", "non_2xx", "lost", "reconnects"):
+        for fault in ("errors", "non_2xx", "lost", "reconnects", "short"):
             self.assertIn(fault, problem_of({**good, fault: 1}))
         self.assertTrue(problem_of({"completed": 0}))
 
@@ -96,6 +97,25 @@ class ConfigurationTest(unittest.TestCase):
         self.assertNotIn("ssl", peers.haproxy_config(1, self.settings, False, 2))
         self.assertIn("bind 127.0.0.1:3 ssl crt /c.pem", peers.haproxy_config(1, secured, False, 2, tls_port=3))
 
+    def test_the_upstream_speaks_http2_only_where_it_is_said(self):
+        def texts(settings):
+            return (peers.outrigger_config(1, 2, settings, True), peers.haproxy_config(1, settings, False, 2),
+                    json.dumps(peers.envoy_config(1, settings)))
+
+        grpc = dataclasses.replace(self.settings, speaks_http2=True)
+        for words, plain, http2 in zip(("protocol: http2", "proto h2", '"http2_protocol_options"'),
+                                       texts(self.settings), texts(grpc)):
+            self.assertNotIn(words, plain)
+            self.assertIn(words, http2)
+
+    def test_envoy_takes_part_where_it_is_and_only_in_a_part(self):
+        programs = peers.Programs("r", "u", "l", "m", haproxy="", nginx="")
+        self.assertIn("--fetch-envoy", peers.missing(["envoy"], programs)[0])
+        self.assertEqual(peers.missing(["envoy"], dataclasses.replace(programs, envoy="e")), [])
+        self.assertLessEqual(set(peers.PART["envoy"]), set(BY_NAME))
+        self.assertTrue(bench.parse_arguments([]).takes_all_peers)
+        self.assertFalse(bench.parse_arguments(["--peers", "envoy"]).takes_all_peers)
+
 
 class ReportTest(unittest.TestCase):
     def test_numbers_that_are_missing_are_shown_as_such(self):
@@ -123,6 +143,21 @@ class H2load(unittest.TestCase):
         self.assertEqual(self.parse(done=100, good=90, failed=10, errored=0)["non_2xx"], 10)
         self.assertEqual(self.parse(done=97, good=97, failed=0, errored=0)["errors"], 3)
         self.assertIsNone(h2load.parse("no such host", 100))
+
+    def test_a_call_without_a_message_is_noticed(self):
+        def parse(data_bytes):
+            line = self.LINE.format(total=100, done=100, good=100, failed=0, errored=0)
+            return h2load.parse(f"{line}\ntraffic: 25.34KB (25948) total, 11.94KB (12228) headers (space savings "
+                                f"35.64%), 12.50KB ({data_bytes}) data\n", 100, answer_bytes=128)
+
+        self.assertEqual(problem_of(parse(12800)), "")
+        self.assertEqual(parse(12672)["short"], 128)
+        self.assertIn("128 short", problem_of(parse(12672)))
+        self.assertIsNone(h2load.parse(self.LINE.format(total=100, done=100, good=100, failed=0, errored=0), 100, 128))
+
+    def test_a_call_is_one_message_of_grpc(self):
+        self.assertEqual(h2load.Call(3, 5).body(), b"\0\0\0\0\3aaa")
+        self.assertEqual(h2load.Call(3, 5).bytes, 8)
 
 
 if __name__ == "__main__":
