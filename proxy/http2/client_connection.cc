@@ -61,6 +61,7 @@ ClientStreamPtr ClientConnection::NewStream() {
 }
 
 void ClientConnection::Remove(ClientStream& stream) {
+  found_ = nullptr;
   stream.all.Unlink();
   stream.news.Unlink();
   stream.sending.Unlink();
@@ -171,6 +172,14 @@ void ClientConnection::Receive(std::string_view bytes) {
   FlushLater();
 }
 
+ClientStream* ClientConnection::Find(int32_t stream_id) {
+  if (found_ == nullptr || found_id_ != stream_id) {
+    found_ = static_cast<ClientStream*>(session_.stream_data(stream_id));
+    found_id_ = stream_id;
+  }
+  return found_;
+}
+
 void ClientConnection::OnBeginHeaders(const nghttp2_frame& frame) {
   ClientStream* stream = Find(frame.hd.stream_id);
   if (stream != nullptr) stream->BeginFields();
@@ -244,6 +253,7 @@ void ClientConnection::OnStreamClosed(int32_t stream_id, uint32_t error_code) {
   ClientStream* stream = Find(stream_id);
   if (stream == nullptr) return;
   session_.SetStreamData(stream_id, nullptr);
+  found_ = nullptr;
   stream->OnClosed(error_code);
   AddNews(*stream);
 }
@@ -340,6 +350,7 @@ void ClientConnection::CloseNow() {
 // REQUIRES: called from the loop, so that nothing of nghttp2 is running.
 void ClientConnection::Close(Streams& lost) {
   state_ = State::kClosed;
+  found_ = nullptr;
   const bool is_at_fault = is_failed_ || has_violation_;
   while (!streams_.empty()) {
     ClientStream& stream = streams_.front().stream;

@@ -140,9 +140,8 @@ class ClientConnection final : public Deletable,
   // End of the turn.
   void RunDeferred() override;
 
-  ClientStream* Find(int32_t stream_id) const {
-    return static_cast<ClientStream*>(session_.stream_data(stream_id));
-  }
+  // The stream of a frame is asked for with each of its fields.
+  ClientStream* Find(int32_t stream_id);
   void OnConnected();
   void Greet();
   void Receive(std::string_view bytes);
@@ -172,6 +171,8 @@ class ClientConnection final : public Deletable,
   uint64_t opened_streams_ = 0;
   size_t open_streams_ = 0;
   size_t connection_credit_ = 0;  // of the window, to be given back
+  int32_t found_id_ = kConnection;  // by Find() the last time
+  ClientStream* found_ = nullptr;   // null: look it up
   State state_ = State::kConnecting;
   int probes_ = 0;  // since HEADERS or DATA came
   bool has_settings_ = false;
