@@ -182,13 +182,17 @@ class DuplicateStorm(FilterTest):
     COUNT = 1000
 
     def storm(self, body, workers):
-        self.start(workers=workers, mock={"--ttft": "300ms"})
+        # So many connections of HTTP/2 are much of the default budget, and when memory is short, answers that may be
+        # computed again are not kept (LM-8).
+        self.start(workers=workers, mock={"--ttft": "300ms"}, memory_budget="256MiB")
         sent = request("POST", COMPLETIONS, body, [JSON, key("storm")])
         replies = self.crowd(self.COUNT, sent)
         self.assertEqual({reply.status for reply in replies}, {200})
-        self.assertEqual(len({reply.body for reply in replies}), 1)
-        self.assertFalse(any(reply.is_cut for reply in replies))
         self.assertEqual(self.mock.executed("storm"), 1)
+        cut = [reply.body[-60:] for reply in replies if reply.is_cut]
+        self.assertEqual(cut, [])
+        bodies = {reply.body for reply in replies}
+        self.assertEqual(len(bodies), 1, sorted(bodies))
         self.assert_idle(self.proxy)
         self.assertEqual(self.proxy.metric("requests_total", code_class="2xx"), self.COUNT)
 
