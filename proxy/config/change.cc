@@ -31,7 +31,7 @@ void CheckChange(const Config& running, const Config& next, const Node& root,
     const Json& new_value = section.empty() ? after.at(key) : after.at(section).at(key);
     const std::string path =
         section.empty() ? std::string(key) : fmt::format("{}.{}", section, key);
-    if (old_value == new_value || diagnostics.HasErrorAt(path)) continue;
+    if (old_value == new_value) continue;
     diagnostics.Add(Locate(root, path), path,
                     fmt::format("a change from {} to {} needs a restart", TextOf(old_value),
                                 TextOf(new_value)));

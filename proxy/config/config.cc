@@ -109,7 +109,10 @@ Expected<Config, ConfigErrors> Parse(std::string_view text, std::string name,
   DescribeConfig()->Parse(**root, "", diagnostics, config);
   Complete(**root, config);
   CheckConfig(config, **root, diagnostics);
-  if (running != nullptr) CheckChange(*running, config, **root, diagnostics);
+  // Of a wrong file nobody knows what it would change: a misspelt key is not one left out.
+  if (running != nullptr && diagnostics.empty()) {
+    CheckChange(*running, config, **root, diagnostics);
+  }
   if (!diagnostics.empty()) return std::move(diagnostics).Finish(std::move(name));
   return config;
 }
