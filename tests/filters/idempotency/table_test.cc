@@ -285,6 +285,24 @@ TEST_F(KeyTableTest, EvictsTheOldestBodyFirst) {
   EXPECT_EQ(table_->Stats().evicted, 2u);
 }
 
+TEST_F(KeyTableTest, SmallerLimitsLetTheOldestAnswersGo) {
+  Make({.max_keys = 100, .max_bodies_bytes = 100'000}, &audit_);
+  for (uint64_t key = 1; key <= 6; ++key) {
+    Store(key, key <= 4 ? Effects::kNone : Effects::kUnsafe, std::string(10'000, 'x'));
+    now_ = now_ + absl::Seconds(1);
+  }
+  table_->SetLimits({.max_keys = 3, .max_bodies_bytes = 100'000});
+  EXPECT_EQ(Count(State::kDone), 3u) << "the oldest harmless ones";
+  EXPECT_EQ(Begin(4, Effects::kNone).kind, Kind::kReplay);
+  table_->SetLimits({.max_keys = 3, .max_bodies_bytes = 15'000});
+  EXPECT_LE(table_->Stats().body_bytes, 15'000u);
+  EXPECT_EQ(Begin(5).kind, Kind::kTombstone) << "it must not be executed again";
+  EXPECT_EQ(Begin(6).kind, Kind::kReplay);
+  table_->SetLimits({.max_keys = 100, .max_bodies_bytes = 100'000});
+  Store(7, Effects::kNone, std::string(10'000, 'x'));
+  EXPECT_EQ(Begin(7, Effects::kNone).kind, Kind::kReplay);
+}
+
 TEST_F(KeyTableTest, GivesUpTheBodyThatWouldNotFitBesideRunningOnes) {
   Make({.max_keys = 100, .max_bodies_bytes = 40000}, &audit_);
   BeginResult running = Begin(1);

@@ -129,6 +129,18 @@ TEST(LimiterTable, AReloadKeepsTheBucketsAndForgetsReceipts) {
   EXPECT_EQ(table.Acquire(Key(0), 8, At(0.1)).wait, absl::Milliseconds(800));
 }
 
+TEST(LimiterTable, FewerBucketsKeepThoseThatAreNotFull) {
+  LimiterTable table(OptionsOf("1/s", 4, 100), At(0));
+  for (uint64_t i = 0; i < 50; ++i) table.Acquire(Key(i), 1, At(0));
+  for (uint64_t i = 50; i < 100; ++i) table.Acquire(Key(i), 4, At(0));
+  table.Reconfigure(OptionsOf("1/s", 4, 10), At(2));
+  EXPECT_EQ(table.stats().buckets, 50u) << "the full ones went";
+  EXPECT_EQ(table.Remaining(Key(50), At(2)), 2);
+  table.Acquire(Key(1000), 1, At(2));
+  EXPECT_EQ(table.stats().buckets, 50u) << "newcomers share one";
+  EXPECT_EQ(table.stats().overflowed, 1u);
+}
+
 TEST(LimiterTable, TenThousandBucketsFitAMebibyte) {
   for (const Algorithm algorithm :
        {Algorithm::kTokenBucket, Algorithm::kLeakyBucket, Algorithm::kSlidingWindow}) {

@@ -149,6 +149,20 @@ TEST_F(HandshakeTest, OpenConnectionsOutliveAReload) {
   EXPECT_TRUE(Handshake());
 }
 
+// What a reload of the configuration does to a listener or upstream whose TLS is another now.
+TEST_F(HandshakeTest, SessionsOutliveTheirContexts) {
+  ShowClientCertificate(ca_.Issue({.san = "URI:spiffe://example.org/a"}));
+  AskForCertificates(ClientAuth::kRequire, {"spiffe://example.org/*"});
+  client_options_.allowed.push_back(SanRule::Parse("dns:localhost").value());
+  Open();
+  server_context_.reset();
+  client_context_.reset();
+  ASSERT_TRUE(Handshake());
+  client_->unsent = "still here";
+  client_->OnWritable();
+  EXPECT_TRUE(net::RunUntil(loop_, [this] { return server_->received == "still here"; }));
+}
+
 TEST_F(HandshakeTest, GivenUpIsToldOnce) {
   Open();
   server_->socket.Close();
