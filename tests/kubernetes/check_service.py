@@ -30,14 +30,15 @@ class Service(Base):
 
     def replay(self):
         """a replayed request"""
-        # Keys are kept by each pod: one connection, so that one pod gets both.
-        connection = http.client.HTTPConnection(*self.address[:2], timeout=30)
+        # Keys are kept by each pod: one connection, so that one pod gets both. The API server's proxy would choose anew.
+        address = self.address if self.cluster.is_own else self.cluster.forward(NAMESPACE, "deployment/llm", 15001)[0]
+        connection = http.client.HTTPConnection(*address[:2], timeout=30)
         key = {"Idempotency-Key": f"first-{time.time_ns()}"}
-        first, text = call(self.address, headers=key, connection=connection)
-        again, same = call(self.address, headers=key, connection=connection)
+        first, text = call(address, headers=key, connection=connection)
+        again, same = call(address, headers=key, connection=connection)
         require(first.status == again.status == 200 and text == same, f"{first.status} {again.status}")
         require(again.getheader("idempotent-replayed") == "true", "the second was not a replay")
-        _, ledger = call(self.address, "GET", f"/ledger?id={key['Idempotency-Key']}", None, connection=connection)
+        _, ledger = call(address, "GET", f"/ledger?id={key['Idempotency-Key']}", None, connection=connection)
         executed = json.loads(ledger)["executed"]
         require(executed == 1, f"executed {executed} times")
         return "1 execution, the same bytes"
