@@ -58,6 +58,9 @@ void SecureLayer::CallReadable() {
     has_more_ = false;
     return;
   }
+  // Looking may have taken a record from the kernel, which then tells of it no more; the handler may
+  // pause instead of reading it.
+  has_more_ = state_ == State::kOpen && session_->has_received();
   socket_.handler_.OnReadable();
 }
 

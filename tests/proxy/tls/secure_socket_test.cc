@@ -82,6 +82,19 @@ TEST_F(SecureSocketTest, BytesThatThePauseLeftInTheSessionComeAfterIt) {
   EXPECT_TRUE(net::RunUntil(loop_, [&] { return server_->received == text; }));
 }
 
+// Looking whether a record has data takes it from the kernel, which does not tell of it again.
+TEST_F(SecureSocketTest, ARecordThatIsMetWithoutRoomComesWhenThereIs) {
+  Open();
+  ASSERT_TRUE(Handshake());
+  client_->has_no_room = true;
+  ASSERT_EQ(server_->socket.Send("the last bytes").bytes, 14U);
+  net::RunFor(loop_, absl::Milliseconds(5));
+  EXPECT_EQ(client_->received, "");
+  client_->has_no_room = false;
+  client_->socket.ResumeReading();
+  EXPECT_TRUE(net::RunUntil(loop_, [&] { return client_->received == "the last bytes"; }));
+}
+
 TEST_F(SecureSocketTest, AnOrderlyEndAndACutAreToldApart) {
   for (const bool is_orderly : {true, false}) {
     Open();

@@ -33,6 +33,10 @@ struct End final : net::SocketHandler {
   End(EventLoop& loop, int fd) : socket(loop, fd, *this) {}
 
   void OnReadable() override {
+    if (has_no_room) {
+      socket.PauseReading();
+      return;
+    }
     std::string buffer(read_bytes, '\0');
     const net::IoResult result = socket.Receive(buffer.data(), buffer.size());
     if (result.status == net::IoStatus::kOk) received.append(buffer, 0, result.bytes);
@@ -52,6 +56,7 @@ struct End final : net::SocketHandler {
   void OnSecured() override { is_secured = true; }
 
   net::Socket socket;
+  bool has_no_room = false;  // pauses in place of reading
   size_t read_bytes = 16384;
   std::string received;
   std::string unsent;
