@@ -519,7 +519,7 @@ class Nghttpd(harness.TestCase):
                 client.send(request(target="/big.bin"))
                 client.read_until(b"\r\n\r\n")
             beside = seconds()
-            self.assertEqual(proxy.metric("upstream_connections", upstream="app"), 1)
+            proxy.wait_metric("upstream_connections", 1, upstream="app")  # observed once a second
             grown = proxy.rss_kib() - before
             for client in slow:
                 client.close()
