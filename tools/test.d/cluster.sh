@@ -10,8 +10,8 @@
 # is failed. Nothing is left running.
 
 cluster=${OUTRIGGER_CLUSTER:-../shared/cluster}
-cluster_latest_start=4200  # seconds since the start: with cluster_limit and its end, 80 minutes in all
-cluster_limit=540
+cluster_latest_start=3600  # seconds since the start: with cluster_limit and its end, 80 minutes in all
+cluster_limit=1080
 cluster_install=           # process of the build, a group of its own
 cluster_state="NOT RUN: not asked for"
 
