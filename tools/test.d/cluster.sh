@@ -29,7 +29,11 @@ begin_cluster_install() {
 }
 
 end_cluster_install() {
-  [[ -z $cluster_install ]] || kill -- "-$cluster_install" 2> /dev/null || true
+  [[ -n $cluster_install ]] || return 0
+  kill -- "-$cluster_install" 2> /dev/null || true
+  cluster_install_ends_within 10 || kill -KILL -- "-$cluster_install" 2> /dev/null || true
+  wait "$cluster_install" 2> /dev/null || true
+  cluster_install=
 }
 
 # Whether its end has come, within so many seconds.
