@@ -139,6 +139,7 @@ def render_checks(checks):
 
 
 def _targets(targets):
-    rows = [[t.what, f"≤ {number(t.limit)} {t.unit}", number(t.value), t.verdict] for t in targets]
+    rows = [[t.what, f"≤ {number(t.limit)} {t.unit}", number(t.value), t.verdict, number(t.floor)]
+            for t in targets]
     return ("### Targets (outrigger with all five filters and a matching limit rule)\n\n" +
-            table(["", "limit", "measured", ""], rows))
+            table(["", "limit", "measured", "", "the relay's"], rows))

@@ -13,6 +13,7 @@ class Target:
     limit: float
     unit: str
     value: float | None
+    floor: float | None = None  # what the relay, which only passes bytes on, had in the same place
 
     @property
     def is_met(self):
@@ -46,7 +47,8 @@ RATIOS = (
 
 def evaluate(samples, memory, start):
     targets = [
-        Target(f"CPU per {name} ÷ {base}", limit, "×", figures.ratio(samples, workload, OURS, base))
+        Target(f"CPU per {name} ÷ {base}", limit, "×", figures.ratio(samples, workload, OURS, base),
+               None if base == "relay" else figures.ratio(samples, workload, "relay", base))
         for workload, name, base, limit in RATIOS
     ]
     ours, theirs = (figures.added(samples, "sse", peer, "direct", "p99_ns")

@@ -54,6 +54,12 @@ class TargetsTest(unittest.TestCase):
         self.assertEqual(found["SSE delay added at p99 (limit: haproxy's)"].verdict, "not measured")
         self.assertTrue(targets.all_met(found.values(), []))
 
+    def test_beside_a_ratio_over_a_proxy_stands_the_relays(self):
+        found = self.evaluate(11)
+        self.assertAlmostEqual(found["CPU per GET ÷ haproxy"].floor, 0.625)
+        self.assertIsNone(found["CPU per GET ÷ relay"].floor)
+        self.assertIsNone(found["CPU per TLS 1.3 keep-alive GET ÷ haproxy"].floor)
+
     def test_one_missed_target_is_enough(self):
         self.assertFalse(targets.all_met(self.evaluate(12.6).values(), []))
 
