@@ -381,8 +381,7 @@ class ScriptedUpstream:
             if self._tls:
                 from tls_support import SharedTlsSocket  # noqa: C0415 - which needs this module
 
-                sock = connection.sock = SharedTlsSocket(
-                    self._tls.wrap_socket(sock, server_side=True, suppress_ragged_eofs=False))
+                sock = connection.sock = SharedTlsSocket(sock, self._tls, server_side=True)
             self.script(connection)
         except (EOFError, OSError):
             pass

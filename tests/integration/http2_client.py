@@ -86,7 +86,8 @@ class Http2Client(harness.RawClient):
         if tls:
             from tls_support import SharedTlsSocket  # noqa: C0415 - which needs the harness
 
-            self.sock = SharedTlsSocket(tls.wrap_socket(self.sock, server_hostname="localhost"), waits=False)
+            self.sock = SharedTlsSocket(self.sock, tls, waits=False, needs_close_notify=False,
+                                        server_hostname="localhost")
         self.scheme = "https" if tls else "http"
         self.lock = threading.RLock()
         self.streams = {}

@@ -435,7 +435,7 @@ class Http2Upstream(harness.ScriptedUpstream):
                 from tls_support import SharedTlsSocket  # noqa: C0415 - which needs the harness
 
                 sock.settimeout(harness.DEADLINE)
-                sock = SharedTlsSocket(self._tls.wrap_socket(sock, server_side=True))
+                sock = SharedTlsSocket(sock, self._tls, needs_close_notify=False, server_side=True)
                 if sock.protocol() != "h2":
                     sock.close()
                     return

@@ -99,17 +99,68 @@ def shared_authority():
 
 
 class SharedTlsSocket:
-    """An SSLSocket that one thread may read while another writes, and on which select() tells the truth: recv() takes
-    all there is, which may be a record more than it is asked for."""
+    """TLS on a connected socket that one thread may read while another writes, and on which select() tells the truth:
+    recv() takes all there is, which may be a record more than it is asked for.
 
-    def __init__(self, sock, waits=True):
+    Not an SSLSocket: the unwrap() of that one reads when it has sent close_notify, and fails, and drops what it has read,
+    when the other side still sends. With its bytes in memory, this side's end never reads."""
+
+    def __init__(self, sock, context, waits=True, needs_close_notify=True, **options):
+        """`options`: of SSLContext.wrap_bio(). Closes the socket when the handshake fails."""
         self._sock = sock
         self._waits = waits  # in recv(); else BlockingIOError when what has come belongs to TLS alone
+        self._needs_close_notify = needs_close_notify
         self._timeout = sock.gettimeout()
         self._is_reset = False  # to be closed by a reset
         self._sock.settimeout(0)
-        self._one = threading.Lock()  # one call of OpenSSL at a time
+        self._one = threading.Lock()  # one use of the TLS state at a time
         self._writers = threading.Lock()
+        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._unsent = b""  # of the outgoing bytes, in order
+        self._tls = context.wrap_bio(self._incoming, self._outgoing, **options)
+        try:
+            self._handshake()
+        except OSError:
+            self._sock.close()
+            raise
+
+    def _handshake(self):
+        while True:
+            try:
+                self._tls.do_handshake()
+                break
+            except ssl.SSLWantReadError:
+                self._flush()
+                self._wait(select.POLLIN)
+                self._take()
+            except ssl.SSLError:
+                self._flush()  # the alert
+                raise
+        self._flush()
+
+    def _wait(self, event):
+        poll = select.poll()
+        poll.register(self._sock, event)
+        if not poll.poll(None if self._timeout is None else self._timeout * 1000):
+            raise TimeoutError
+
+    def _take(self):
+        """From the kernel what there is, one buffer at most."""
+        data = self._sock.recv(1 << 14)
+        if data:
+            self._incoming.write(data)
+        else:
+            self._incoming.write_eof()
+
+    def _flush(self):
+        """Gives the kernel what it takes; True: all."""
+        self._unsent += self._outgoing.read()
+        try:
+            while self._unsent:
+                self._unsent = self._unsent[self._sock.send(self._unsent):]
+        except BlockingIOError:
+            return False
+        return True
 
     def fileno(self):
         return self._sock.fileno()
@@ -121,52 +172,51 @@ class SharedTlsSocket:
         return self._timeout
 
     def protocol(self):
-        return self._sock.selected_alpn_protocol()
+        return self._tls.selected_alpn_protocol()
 
     def recv(self, size):
         data = b""
         while True:
             with self._one:
                 try:
-                    piece = self._sock.recv(65536)
-                    if not piece:
-                        return data
-                    data += piece
-                    if len(data) < size or self._sock.pending():
-                        continue
+                    while piece := self._tls.read(1 << 16):
+                        data += piece
                     return data
-                except (ssl.SSLWantReadError, BlockingIOError):
-                    if data:
-                        return data
-                except ConnectionError:
-                    if data:
-                        return data
-                    raise
-                except (ssl.SSLZeroReturnError, ValueError):
-                    return data  # both sides have ended
+                except ssl.SSLWantReadError:
+                    pass
+                except ssl.SSLZeroReturnError:
+                    return data
                 except ssl.SSLError as error:
-                    if data:
+                    if data or (isinstance(error, ssl.SSLEOFError) and not self._needs_close_notify):
                         return data
                     raise ConnectionResetError(str(error)) from None
+                try:
+                    if len(data) < size:
+                        self._take()
+                        continue
+                except BlockingIOError:
+                    pass
+                except ConnectionError:
+                    if not data:
+                        raise
+                if data:
+                    return data
             if not self._waits:
                 raise BlockingIOError
-            if not select.select([self], [], [], self._timeout)[0]:
-                raise TimeoutError
+            self._wait(select.POLLIN)
 
     def sendall(self, data):
         with self._writers:
-            data = memoryview(bytes(data))
-            while data:
+            with self._one:
+                try:
+                    self._tls.write(bytes(data))
+                except ssl.SSLError as error:
+                    raise BrokenPipeError(str(error)) from None
+            while True:
                 with self._one:
-                    try:
-                        data = data[self._sock.send(data):]
-                        continue
-                    except (ssl.SSLWantWriteError, BlockingIOError):
-                        pass
-                    except ssl.SSLError as error:
-                        raise BrokenPipeError(str(error)) from None
-                if not select.select([], [self], [], self._timeout)[1]:
-                    raise TimeoutError
+                    if self._flush():
+                        return
+                self._wait(select.POLLOUT)
 
     def recv_ready(self):
         """What has come, without waiting for more; nothing: TLS needed all of it for itself."""
@@ -185,9 +235,13 @@ class SharedTlsSocket:
         # The end of this side is close_notify; the other side goes on.
         with self._writers, self._one:
             try:
-                self._sock.unwrap()
+                self._tls.unwrap()
             except (OSError, ValueError):
                 pass  # SSLWantReadError: the other side has not ended yet; ValueError: both have
+            try:
+                self._flush()
+            except OSError:
+                pass  # the other side is gone
 
     def getpeername(self):
         return self._sock.getpeername()
@@ -210,8 +264,7 @@ class SharedTlsClient(harness.RawClient):
 
     def __init__(self, address, context, **options):
         super().__init__(address, **options)
-        self.sock = SharedTlsSocket(context.wrap_socket(self.sock, server_hostname="localhost",
-                                                        suppress_ragged_eofs=False))
+        self.sock = SharedTlsSocket(self.sock, context, server_hostname="localhost")
 
     def has_data(self, timeout=0.0):
         """Tickets are no data."""
