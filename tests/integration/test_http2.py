@@ -238,8 +238,11 @@ class Heads(Http2Test):
             stream = 2 * number + 1
             client.headers(stream, [*POST, ("content-length", length)], end=False)
             client.data(stream, data, end=True)
-            self.assertEqual(client.answer(stream), ("reset", PROTOCOL_ERROR), (length, data))
-        # Of the last one the head may have gone before the data came: it was whole then.
+            answer = client.answer(stream)
+            # Of the last one the head may have gone before the data came: it was whole then, and the service, which
+            # says nothing, may have been answered for.
+            if length != "0" or answer[0] != 502:
+                self.assertEqual(answer, ("reset", PROTOCOL_ERROR), (length, data))
         self.assertEqual([body for body in whole if body != b""], [])
         self.assert_idle(self.proxy)
 
