@@ -10,7 +10,7 @@ namespace outrigger {
 
 char* Arena::Allocate(size_t bytes) {
   if (static_cast<size_t>(end_ - next_) < bytes) {
-    const size_t size = std::max(bytes + sizeof(Block), kBlockBytes);
+    const size_t size = std::max(bytes + sizeof(Block), block_bytes_);
     newest_ = new (PooledAllocate(size)) Block{newest_, size};
     ++block_count_;
     reserved_bytes_ += size;
@@ -40,7 +40,7 @@ void Arena::FreeBlocks(size_t keep) {
 
 void Arena::Reset() {
   FreeBlocks(1);
-  if (newest_ != nullptr && newest_->size > kBlockBytes) FreeBlocks(0);
+  if (newest_ != nullptr && newest_->size > block_bytes_) FreeBlocks(0);
   next_ = newest_ == nullptr ? nullptr : Payload(newest_);
   end_ = newest_ == nullptr ? nullptr : reinterpret_cast<char*>(newest_) + newest_->size;
 }

@@ -18,7 +18,8 @@ class Arena {
  public:
   static constexpr size_t kBlockBytes = 2048;
 
-  Arena() = default;
+  // `block_bytes`: what is taken at a time; less than usual for what is nearly always small.
+  explicit Arena(size_t block_bytes = kBlockBytes) : block_bytes_(block_bytes) {}
   ~Arena() { FreeBlocks(0); }
   Arena(const Arena&) = delete;
   Arena& operator=(const Arena&) = delete;
@@ -54,6 +55,7 @@ class Arena {
   // Frees from the newest on until `keep` are left.
   void FreeBlocks(size_t keep);
 
+  const size_t block_bytes_;
   Block* newest_ = nullptr;
   size_t block_count_ = 0;
   char* next_ = nullptr;

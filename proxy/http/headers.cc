@@ -214,7 +214,7 @@ bool ListContainsToken(std::string_view list, std::string_view token) {
   return false;
 }
 
-void HeaderList::Grow() { fields_.reserve(std::max(kUsualFields, 2 * fields_.size())); }
+void HeaderList::Grow() { fields_.reserve(std::max(usual_fields_, 2 * fields_.size())); }
 
 const HeaderField* HeaderList::Find(HeaderId id) const {
   if (!ids_.Contains(id)) return nullptr;

@@ -119,15 +119,22 @@ struct HeaderField {
   std::string_view name;
   std::string_view value;
   HeaderId id = HeaderId::kOther;
-  // Set by the parser of HTTP/1 alone: the name is a token and the value has no control character
-  // but the tab, so that whoever writes them need not look again.
+  // Set by those that read heads from a connection: the name is a token, and the value has no
+  // control character but the tab and no white space around it, so that whoever writes them need
+  // not look again.
   bool is_checked = false;
+  // Set by the readers of HTTP/2: the name has no capital letter.
+  bool is_lower = false;
 };
 
 class HeaderList {
  public:
   using Fields = std::vector<HeaderField, PooledAllocator<HeaderField>>;
   using const_iterator = Fields::const_iterator;
+
+  HeaderList() = default;
+  // Room for so many fields at first.
+  explicit HeaderList(size_t usual_fields) : usual_fields_(usual_fields) {}
 
   void Add(std::string_view name, std::string_view value) {
     Add(HeaderField{name, value, ClassifyHeader(name)});
@@ -185,6 +192,7 @@ class HeaderList {
   static constexpr size_t kUsualFields = 24;
 
   Fields fields_;
+  size_t usual_fields_ = kUsualFields;
   size_t field_bytes_ = 0;
   HeaderIdSet ids_;
   HeaderIdSet repeated_ids_;

@@ -61,6 +61,26 @@ inline bool AllAre(std::string_view text, uint8_t char_class) {
   return common != 0;
 }
 
+// Whether every byte has these bits.
+inline bool AllHave(std::string_view text, uint8_t bits) {
+  constexpr size_t kWord = sizeof(uint64_t);
+  const uint64_t wanted = 0x0101010101010101 * bits;
+  uint64_t common = wanted;
+  const auto look = [&](const char* at) {
+    uint64_t word;
+    std::memcpy(&word, at, kWord);
+    common &= word;
+  };
+  if (text.size() < kWord) {
+    for (char c : text) common &= static_cast<unsigned char>(c) | (wanted & ~uint64_t{0xFF});
+    return common == wanted;
+  }
+  const char* const last = text.data() + text.size() - kWord;
+  for (const char* at = text.data(); at < last; at += kWord) look(at);
+  look(last);
+  return common == wanted;
+}
+
 inline bool IsToken(std::string_view text) { return !text.empty() && AllAre(text, kTokenChar); }
 
 // Sixteen bytes at once: SSE2 on x86-64, NEON on AArch64, plain code elsewhere. Comparisons set all

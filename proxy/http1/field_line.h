@@ -17,6 +17,15 @@ inline bool HasTokenName(const http::HeaderField& field) {
   return is_known || IsToken(field.name);
 }
 
+// Whether the name is a token without capital letters, as RFC 9113, 8.2 wants it. `id`: its own.
+inline bool IsLowerName(std::string_view name, http::HeaderId id) {
+  const bool is_known = id != http::HeaderId::kOther && id != http::HeaderId::kXOutrigger;
+  // Known in full but for the case: letters, in which this bit tells it, and hyphens, which have
+  // it.
+  if (is_known) return AllHave(name, 0x20);
+  return !name.empty() && AllAre(name, kLowerTokenChar);
+}
+
 // Whether nobody could take the field for another or for more than one.
 inline bool IsSafe(const http::HeaderField& field) {
   return field.is_checked || (HasTokenName(field) && IsFieldValue(field.value));

@@ -101,8 +101,9 @@ bool ClientStream::SendHead(const http::RequestHeadToSend& head) {
   asks_for_tunnel_ = !head.upgrade.empty();
   has_request_body_ = head.has_body || asks_for_tunnel_;
   if (connection_ == nullptr) return true;  // ReadHead() will say it
-  const int32_t id =
-      connection_->session().SubmitRequest(block, has_request_body_ ? &outgoing_ : nullptr, this);
+  const size_t others = connection_->open_streams() - 1;
+  const int32_t id = connection_->session().SubmitRequest(
+      block, has_request_body_ ? &outgoing_ : nullptr, this, others);
   if (id < 0) {
     Fail(NewFailure(Reason::kUpstreamReset));
     return true;

@@ -23,6 +23,7 @@ constexpr HeaderIdSet kNeverForwarded(HeaderId::kConnection, HeaderId::kKeepAliv
                                       HeaderId::kContentLength);
 
 bool IsSafe(const HeaderField& field) {
+  if (field.is_checked) return true;
   const std::string_view value = field.value;
   const auto is_space = [](char c) { return c == ' ' || c == '\t'; };
   const bool has_space = !value.empty() && (is_space(value.front()) || is_space(value.back()));
@@ -55,7 +56,7 @@ void FieldBlock::Push(std::string_view name, std::string_view value) {
 
 bool FieldBlock::AddChecked(const HeaderField& field) {
   if (!IsSafe(field)) return false;
-  Push(Lower(field.name), field.value);
+  Push(field.is_lower ? field.name : Lower(field.name), field.value);
   return true;
 }
 
@@ -106,13 +107,19 @@ bool FieldBlock::AddFields(const http::HeaderList& headers, HeaderIdSet skipped)
   return true;
 }
 
-void FieldBlock::SetFlags(FieldRepetition& repetition, bool stays) {
+bool FieldBlock::IsOfBlock(const uint8_t* name) const {
+  const auto* const begin = reinterpret_cast<const uint8_t*>(names_);
+  return name >= begin && name < begin + kNameBytes;
+}
+
+void FieldBlock::SetFlags(FieldRepetition& repetition, Stays stays) {
   for (size_t i = 0; i < fields_.size(); ++i) {
     nghttp2_nv& field = fields_[i];
     const std::string_view name = Text(field.name, field.namelen);
-    if (stays) {
+    if (stays != Stays::kNothing) {
       field.flags |= NGHTTP2_NV_FLAG_NO_COPY_VALUE;
-      if (i < raw_from_) field.flags |= NGHTTP2_NV_FLAG_NO_COPY_NAME;
+      const bool name_stays = stays == Stays::kFieldsAndBlock || !IsOfBlock(field.name);
+      if (name_stays && i < raw_from_) field.flags |= NGHTTP2_NV_FLAG_NO_COPY_NAME;
     }
     // Of pseudo-fields nghttp2 knows best.
     if (name.front() != ':' &&

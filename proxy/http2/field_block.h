@@ -5,11 +5,11 @@
 //   if (!block.AddFields(headers)) -> a field that must not be written
 //   nghttp2_submit_response(session, id, block.data(), block.size(), &provider);
 //
-// Views only, but for names, which are in lower case: nghttp2 copies when the block is submitted,
-// unless it is told that it need not (SetFlags). Fields
-// that end at this hop (RFC 9113, 8.2.2) and Content-Length, which is said anew, are left out. What
-// a reader could take for another field gives false: a name that is not a token, a value with a
-// control character or with white space around it. Pure.
+// Views only, but for names that had capital letters: nghttp2 copies when the block is submitted,
+// unless it is told that it need not (SetFlags). Fields that end at this hop (RFC 9113, 8.2.2) and
+// Content-Length, which is said anew, are left out. What a reader could take for another field
+// gives false: a name that is not a token, a value with a control character or with white space
+// around it. Pure.
 
 #pragma once
 
@@ -40,9 +40,10 @@ class FieldBlock {
   [[nodiscard]] bool AddFields(const http::HeaderList& headers, http::HeaderIdSet skipped = {});
   [[nodiscard]] bool AddTrailers(const http::HeaderList& trailers);
 
+  // What stays where it is until the block was sent.
+  enum class Stays : uint8_t { kNothing, kFields, kFieldsAndBlock };
   // Before the block is submitted: keeps what is not said again out of the peer's table.
-  // `stays`: all of the fields stay where they are until the block was sent.
-  void SetFlags(FieldRepetition& repetition, bool stays);
+  void SetFlags(FieldRepetition& repetition, Stays stays);
 
   const nghttp2_nv* data() const { return fields_.data(); }
   size_t size() const { return fields_.size(); }
@@ -53,9 +54,10 @@ class FieldBlock {
 
   // False: it must not be sent.
   bool AddChecked(const http::HeaderField& field);
-  // The same in lower case, or as it is when there is no room.
-  std::string_view Lower(std::string_view name);
   void Push(std::string_view name, std::string_view value);
+  // The same in lower case, in names_, or as it is when there is no room.
+  std::string_view Lower(std::string_view name);
+  bool IsOfBlock(const uint8_t* name) const;
 
   std::vector<nghttp2_nv, PooledAllocator<nghttp2_nv>> fields_;
   size_t raw_from_ = SIZE_MAX;  // from this field on, names may have capital letters

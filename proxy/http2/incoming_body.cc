@@ -4,7 +4,9 @@
 #include <utility>
 
 #include "proxy/http1/chars.h"
+#include "proxy/http1/field_line.h"
 #include "proxy/http1/framing.h"
+#include "proxy/http2/kept_field.h"
 
 namespace outrigger::http2 {
 
@@ -67,10 +69,9 @@ void IncomingBody::Append(std::string_view data) {
   }
   if (data.empty()) return;
   if (!incoming_.has_block()) {
-    const bool is_small = data.size() <= net::BufferPool::kSmallBytes;
-    incoming_.Prepare(pool_, is_small ? net::BlockSize::kSmall : net::BlockSize::kLarge);
+    incoming_.Prepare(pool_, net::BufferPool::SizeFor(data.size()));
   } else if (incoming_.room() < data.size()) {
-    incoming_.Grow(pool_);
+    incoming_.Grow(pool_, net::BufferPool::SizeFor(incoming_.size() + data.size()));
   }
   std::memcpy(incoming_.room_begin(), data.data(), data.size());
   incoming_.Commit(data.size());
@@ -79,13 +80,12 @@ void IncomingBody::Append(std::string_view data) {
 bool IncomingBody::AddTrailer(std::string_view name, std::string_view value) {
   trailer_bytes_ += name.size() + value.size() + 4;
   if (trailer_bytes_ > kMaxTrailerBytes || trailers_.size() == kMaxTrailerFields) return false;
-  if (name.empty() || !http1::AllAre(name, http1::kLowerTokenChar)) return false;
-  if (!http1::IsFieldValue(value)) return false;
   const http::HeaderId id = http::ClassifyHeader(name);
+  if (!http1::IsLowerName(name, id) || !http1::IsFieldValue(value)) return false;
   if (id == http::HeaderId::kGrpcMessage) value = http::TrimOws(value);
   if (http::TrimOws(value).size() != value.size()) return false;
   if (!http1::MayBeTrailer(id) || http1::IsImitation(name)) return false;
-  trailers_.Add(trailer_arena_.Copy(name), trailer_arena_.Copy(value));
+  trailers_.Add(KeepField(name, value, id, trailer_arena_));
   return true;
 }
 

@@ -29,6 +29,9 @@ class IncomingBody {
   static constexpr int32_t kWindowBytes = 65535;
   static constexpr size_t kMaxTrailerBytes = 8 * 1024;
   static constexpr size_t kMaxTrailerFields = 100;
+  // Enough for the trailers of nearly all calls.
+  static constexpr size_t kTrailerBlockBytes = 192;
+  static constexpr size_t kUsualTrailers = 4;
 
   class Owner {
    public:
@@ -45,7 +48,8 @@ class IncomingBody {
 
   std::unique_ptr<http::Body> NewBody();
 
-  // REQUIRES: within kWindowBytes of what was consumed. Bytes above the expected length are dropped.
+  // REQUIRES: within kWindowBytes of what was consumed. Bytes above the expected length are
+  // dropped.
   void Append(std::string_view data);
   // False: such a trailer is not accepted (RFC 9110, 6.5.1), or there are too many.
   bool AddTrailer(std::string_view name, std::string_view value);
@@ -84,8 +88,8 @@ class IncomingBody {
   Signal readable_;
   net::ReadBuffer incoming_;
   net::ReadBuffer reading_;  // what the reader was given last
-  Arena trailer_arena_;
-  http::HeaderList trailers_;
+  Arena trailer_arena_{kTrailerBlockBytes};
+  http::HeaderList trailers_{kUsualTrailers};
   size_t trailer_bytes_ = 0;
   std::optional<uint64_t> max_bytes_;
   std::optional<uint64_t> expected_bytes_;

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "proxy/http2/field_block.h"
+#include "proxy/http2/session.h"
 
 namespace outrigger::http2 {
 
@@ -47,8 +48,8 @@ void OutgoingBody::Consume(size_t bytes) {
   if (kept_sent_ == kept_.size()) Clear();
 }
 
-ssize_t OutgoingBody::OnRead(nghttp2_session* session, int32_t stream_id, uint8_t*, size_t length,
-                             uint32_t* flags, nghttp2_data_source* source, void*) {
+ssize_t OutgoingBody::OnRead(nghttp2_session*, int32_t stream_id, uint8_t*, size_t length,
+                             uint32_t* flags, nghttp2_data_source* source, void* user_data) {
   auto& body = *static_cast<OutgoingBody*>(source->ptr);
   const size_t bytes = std::min(length, body.size());
   if (bytes == 0 && !body.is_finished_) {
@@ -63,8 +64,9 @@ ssize_t OutgoingBody::OnRead(nghttp2_session* session, int32_t stream_id, uint8_
     FieldBlock block;
     if (!block.AddTrailers(body.trailers_)) return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
     *flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
-    const int error = nghttp2_submit_trailer(session, stream_id, block.data(), block.size());
-    if (error != 0) return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+    if (static_cast<Session*>(user_data)->SubmitTrailers(stream_id, block) != 0) {
+      return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+    }
   }
   return static_cast<ssize_t>(bytes);
 }

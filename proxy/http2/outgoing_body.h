@@ -22,6 +22,7 @@
 #include "proxy/base/memory_budget.h"
 #include "proxy/base/pooled.h"
 #include "proxy/http/headers.h"
+#include "proxy/http2/incoming_body.h"
 
 namespace outrigger::http2 {
 
@@ -56,8 +57,8 @@ class OutgoingBody {
   size_t kept_sent_ = 0;
   std::string_view lent_;
   BudgetLease lease_;
-  Arena trailer_arena_;
-  http::HeaderList trailers_;
+  Arena trailer_arena_{IncomingBody::kTrailerBlockBytes};
+  http::HeaderList trailers_{IncomingBody::kUsualTrailers};
   bool is_finished_ = false;
   bool is_deferred_ = false;
 };

@@ -4,7 +4,9 @@
 
 #include "proxy/http1/authority.h"
 #include "proxy/http1/chars.h"
+#include "proxy/http1/field_line.h"
 #include "proxy/http1/framing.h"
+#include "proxy/http2/kept_field.h"
 
 namespace outrigger::http2 {
 
@@ -126,7 +128,7 @@ void RequestHeadReader::AddPseudo(std::string_view name, std::string_view value,
 void RequestHeadReader::AddField(std::string_view name, std::string_view value, Request& request) {
   has_regular_ = true;
   const HeaderId id = http::ClassifyHeader(name);
-  if (name.empty() || !http1::AllAre(name, http1::kLowerTokenChar)) {
+  if (!http1::IsLowerName(name, id)) {
     return Malformed(http1::IsToken(name) ? "capital letter in a field name"
                                           : "field name is not a token");
   }
@@ -139,7 +141,7 @@ void RequestHeadReader::AddField(std::string_view name, std::string_view value, 
   }
   // RFC 9113, 8.2.1: what HTTP/1 would strip, HTTP/2 must not have.
   if (http::TrimOws(value).size() != value.size()) return Malformed("white space around a value");
-  request.headers.Add({request.arena->Copy(name), request.arena->Copy(value), id});
+  request.headers.Add(KeepField(name, value, id, *request.arena));
 }
 
 // RFC 8441, 4: as a request with a scheme and a path, but with a tunnel in place of a body.

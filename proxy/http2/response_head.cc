@@ -3,7 +3,9 @@
 #include <algorithm>
 
 #include "proxy/http1/chars.h"
+#include "proxy/http1/field_line.h"
 #include "proxy/http1/framing.h"
+#include "proxy/http2/kept_field.h"
 
 namespace outrigger::http2 {
 
@@ -42,12 +44,12 @@ bool ResponseHeadReader::Add(std::string_view name, std::string_view value, Aren
   if (name.starts_with(':')) return name == ":status" && AddStatus(value, head);
   has_regular_ = true;
   const HeaderId id = http::ClassifyHeader(name);
-  if (!http1::IsToken(name) || kConnectionSpecific.Contains(id)) return false;
+  if (!http1::IsLowerName(name, id) || kConnectionSpecific.Contains(id)) return false;
   if (id == HeaderId::kGrpcMessage) value = http::TrimOws(value);
   // RFC 9113, 8.2.1: what HTTP/1 would strip, HTTP/2 must not have.
   if (http::TrimOws(value).size() != value.size()) return false;
   if (head.headers.size() == kLimits.max_fields) return false;
-  head.headers.Add({arena.Copy(name), arena.Copy(value), id});
+  head.headers.Add(KeepField(name, value, id, arena));
   return true;
 }
 

@@ -7,6 +7,8 @@
 namespace outrigger::http2 {
 namespace {
 
+using Stays = FieldBlock::Stays;
+
 std::string_view Text(const uint8_t* bytes, size_t size) {
   return {reinterpret_cast<const char*>(bytes), size};
 }
@@ -220,27 +222,38 @@ bool Session::Pump() {
 
 bool Session::SubmitResponse(int32_t stream_id, FieldBlock& fields, OutgoingBody* body) {
   const bool is_direct = CanStage();
-  fields.SetFlags(repetition_, is_direct);
+  fields.SetFlags(repetition_, is_direct ? Stays::kFieldsAndBlock : Stays::kNothing);
   nghttp2_data_provider provider = {};
   if (body != nullptr) provider = body->provider();
   if (nghttp2_submit_response(session_, stream_id, fields.data(), fields.size(),
                               body != nullptr ? &provider : nullptr) != 0) {
     return false;
   }
-  if (!is_direct) return true;
-  // All of the queue, which has no DATA in it: nothing stops this half-way.
-  while (queued_frames() > 0 && StageFrame()) {
-  }
+  if (is_direct) StageSubmitted();
   return true;
 }
 
-int32_t Session::SubmitRequest(FieldBlock& fields, OutgoingBody* body, void* data) {
-  fields.SetFlags(repetition_, false);
-  if (body == nullptr) {
-    return nghttp2_submit_request(session_, nullptr, fields.data(), fields.size(), nullptr, data);
+int32_t Session::SubmitRequest(FieldBlock& fields, OutgoingBody* body, void* data, size_t others) {
+  // Beyond what the peer allows, nghttp2 keeps the request until another stream ends.
+  const bool is_direct = CanStage() && others < peer_max_streams();
+  fields.SetFlags(repetition_, is_direct ? Stays::kFieldsAndBlock : Stays::kNothing);
+  nghttp2_data_provider provider = {};
+  if (body != nullptr) provider = body->provider();
+  const int32_t id = nghttp2_submit_request(session_, nullptr, fields.data(), fields.size(),
+                                            body != nullptr ? &provider : nullptr, data);
+  if (id > 0 && is_direct) StageSubmitted();
+  return id;
+}
+
+int Session::SubmitTrailers(int32_t stream_id, FieldBlock& trailers) {
+  trailers.SetFlags(repetition_, Stays::kFields);
+  return nghttp2_submit_trailer(session_, stream_id, trailers.data(), trailers.size());
+}
+
+// All of the queue, which has no DATA in it: nothing stops this half-way.
+void Session::StageSubmitted() {
+  while (queued_frames() > 0 && StageFrame()) {
   }
-  const nghttp2_data_provider provider = body->provider();
-  return nghttp2_submit_request(session_, nullptr, fields.data(), fields.size(), &provider, data);
 }
 
 bool Session::SubmitInformational(int32_t stream_id, const FieldBlock& fields) {

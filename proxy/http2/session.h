@@ -110,10 +110,13 @@ class Session {
 
   // These submit frames for the next Pump(). False: the stream is gone, or memory is.
   // `body` null: the head ends the stream. A head that can go to the output does so at once, from
-  // where its fields are.
+  // where its fields are. What is submitted to follow a body comes from `body` itself.
   bool SubmitResponse(int32_t stream_id, FieldBlock& fields, OutgoingBody* body);
-  // The new stream's id, or a negative error; `data` is its stream data.
-  int32_t SubmitRequest(FieldBlock& fields, OutgoingBody* body, void* data);
+  // The new stream's id, or a negative error; `data` is its stream data. `others`: how many
+  // other streams there are, or more.
+  int32_t SubmitRequest(FieldBlock& fields, OutgoingBody* body, void* data, size_t others);
+  // From an OutgoingBody, whose trailers stay where they are. 0, or an error of nghttp2.
+  int SubmitTrailers(int32_t stream_id, FieldBlock& trailers);
   bool SubmitInformational(int32_t stream_id, const FieldBlock& fields);
   void Resume(int32_t stream_id) { nghttp2_session_resume_data(session_, stream_id); }
   void Reset(int32_t stream_id, uint32_t error_code);
@@ -134,6 +137,8 @@ class Session {
   // Takes the next frame from nghttp2 to the output. False: there is none, or all is broken.
   bool StageFrame();
   bool CanStage() const { return !is_blocked() && !is_broken_; }
+  // Takes what was submitted to the output.
+  void StageSubmitted();
 
   net::Output output_;
   SessionMemory memory_;

@@ -7,7 +7,7 @@ namespace {
 
 // Kept free of each size; what comes back beyond goes to the allocator, so that memory decays after
 // a burst.
-constexpr size_t kMaxFree[2] = {64, 16};
+constexpr size_t kMaxFree[] = {256, 64, 16};
 // Free blocks stay charged: with a small budget they alone would have every request refused.
 constexpr size_t kMaxFreeShare = 16;
 
@@ -29,7 +29,7 @@ void Block::Clear() {
 }
 
 BufferPool::~BufferPool() {
-  for (BlockSize size : {BlockSize::kSmall, BlockSize::kLarge}) {
+  for (BlockSize size : {BlockSize::kTiny, BlockSize::kSmall, BlockSize::kLarge}) {
     for (char* data : free_[static_cast<size_t>(size)]) {
       std::free(data);
       budget_.Release(Bytes(size));

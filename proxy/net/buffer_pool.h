@@ -21,6 +21,7 @@
 namespace outrigger::net {
 
 enum class BlockSize : uint8_t {
+  kTiny,   // 1 KiB: messages of streams that share a connection
   kSmall,  // 16 KiB: heads, small bodies, events
   kLarge,  // 64 KiB: bodies that stream, heads that did not fit
 };
@@ -53,6 +54,7 @@ class Block {
 
 class BufferPool {
  public:
+  static constexpr size_t kTinyBytes = 1024;
   static constexpr size_t kSmallBytes = 16 * 1024;
   static constexpr size_t kLargeBytes = 64 * 1024;
 
@@ -61,6 +63,12 @@ class BufferPool {
   BufferPool(const BufferPool&) = delete;
   BufferPool& operator=(const BufferPool&) = delete;
 
+  // The smallest that holds so many, or the largest.
+  static constexpr BlockSize SizeFor(size_t bytes) {
+    if (bytes <= kTinyBytes) return BlockSize::kTiny;
+    return bytes <= kSmallBytes ? BlockSize::kSmall : BlockSize::kLarge;
+  }
+
   // Always succeeds: what is to be refused for lack of memory is refused before (LM-8).
   Block Take(BlockSize size);
 
@@ -68,7 +76,8 @@ class BufferPool {
   size_t lent_blocks() const { return lent_blocks_; }
 
   static constexpr size_t Bytes(BlockSize size) {
-    return size == BlockSize::kSmall ? kSmallBytes : kLargeBytes;
+    constexpr size_t kBytes[] = {kTinyBytes, kSmallBytes, kLargeBytes};
+    return kBytes[static_cast<size_t>(size)];
   }
 
  private:
@@ -76,8 +85,8 @@ class BufferPool {
   void Return(char* data, BlockSize size);
 
   MemoryBudget& budget_;
-  std::vector<char*> free_[2];
-  size_t free_bytes_ = 0;  // of both
+  std::vector<char*> free_[3];
+  size_t free_bytes_ = 0;  // of all
   size_t lent_blocks_ = 0;
 };
 

@@ -45,11 +45,11 @@ class ReadBuffer {
     }
   }
 
-  // Moves the bytes into a large block.
-  void Grow(BufferPool& pool) {
-    Block large = pool.Take(BlockSize::kLarge);
-    std::memcpy(large.data(), block_.data() + begin_, end_ - begin_);
-    block_ = std::move(large);
+  // Moves the bytes into a larger block. REQUIRES: they fit.
+  void Grow(BufferPool& pool, BlockSize size = BlockSize::kLarge) {
+    Block larger = pool.Take(size);
+    std::memcpy(larger.data(), block_.data() + begin_, end_ - begin_);
+    block_ = std::move(larger);
     end_ -= begin_;
     begin_ = 0;
   }

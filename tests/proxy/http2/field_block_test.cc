@@ -4,7 +4,12 @@
 #include <gtest/gtest.h>
 
 #include <string>
+#include <string_view>
 #include <vector>
+
+#include "proxy/base/arena.h"
+#include "proxy/http1/field_line.h"
+#include "proxy/http2/kept_field.h"
 
 namespace outrigger::http2 {
 namespace {
@@ -50,7 +55,7 @@ TEST(FieldBlock, HasNamesInLowerCaseOrSaysThatTheyAreNot) {
   many.AddStatus(200);
   ASSERT_TRUE(many.AddFields(headers));
   FieldRepetition repetition;
-  many.SetFlags(repetition, /*stays=*/true);
+  many.SetFlags(repetition, FieldBlock::Stays::kFieldsAndBlock);
   size_t lent = 0;
   for (size_t i = 0; i < many.size(); ++i) {
     const nghttp2_nv& field = many.data()[i];
@@ -66,10 +71,55 @@ TEST(FieldBlock, HasNamesInLowerCaseOrSaysThatTheyAreNot) {
   // Of blocks that wait, nghttp2 keeps copies.
   FieldBlock waiting;
   ASSERT_TRUE(waiting.AddFields(headers));
-  waiting.SetFlags(repetition, /*stays=*/false);
+  waiting.SetFlags(repetition, FieldBlock::Stays::kNothing);
   for (size_t i = 0; i < waiting.size(); ++i) {
     EXPECT_EQ(waiting.data()[i].flags & ~NGHTTP2_NV_FLAG_NO_INDEX, 0);
   }
+}
+
+TEST(FieldBlock, LendsWhatStaysWhenItsOwnNamesDoNot) {
+  Arena arena;
+  http::HeaderList headers;
+  headers.Add(KeepField("x-received", "1", http::HeaderId::kOther, arena));
+  headers.Add("X-Added", "2");
+  FieldBlock block;
+  ASSERT_TRUE(block.AddTrailers(headers));
+  FieldRepetition repetition;
+  block.SetFlags(repetition, FieldBlock::Stays::kFields);
+  EXPECT_THAT(Lines(block), testing::ElementsAre("x-received: 1", "x-added: 2"));
+  EXPECT_EQ(reinterpret_cast<const char*>(block.data()[0].name), headers.data()[0].name.data());
+  const auto lent = [&](size_t i) {
+    return block.data()[i].flags & (NGHTTP2_NV_FLAG_NO_COPY_NAME | NGHTTP2_NV_FLAG_NO_COPY_VALUE);
+  };
+  EXPECT_EQ(lent(0), NGHTTP2_NV_FLAG_NO_COPY_NAME | NGHTTP2_NV_FLAG_NO_COPY_VALUE);
+  EXPECT_EQ(lent(1), NGHTTP2_NV_FLAG_NO_COPY_VALUE);
+}
+
+TEST(KeptField, StandsAsHttp1WouldWriteIt) {
+  Arena arena;
+  const http::HeaderField first = KeepField("accept", "*/*", http::HeaderId::kAccept, arena);
+  const http::HeaderField second = KeepField("x-empty", "", http::HeaderId::kOther, arena);
+  EXPECT_EQ(first.name, "accept");
+  EXPECT_EQ(first.value, "*/*");
+  EXPECT_EQ(second.name, "x-empty");
+  EXPECT_EQ(second.value, "");
+  EXPECT_TRUE(first.is_checked && first.is_lower && second.is_checked && second.is_lower);
+  EXPECT_EQ(std::string_view(first.name.data(), 24), "accept: */*\r\nx-empty: \r\n");
+}
+
+TEST(KeptField, IsOnlyMadeOfNamesInLowerCase) {
+  for (const std::string_view name : {"te", "host", "accept", "content-type", "x-other", "x",
+                                      "grpc-previous-rpc-attempts", "x-outrigger-replay"}) {
+    EXPECT_TRUE(http1::IsLowerName(name, http::ClassifyHeader(name))) << name;
+    for (size_t i = 0; i < name.size(); ++i) {
+      if (name[i] == '-') continue;
+      std::string spelled(name);
+      spelled[i] = static_cast<char>(spelled[i] - 0x20);
+      EXPECT_FALSE(http1::IsLowerName(spelled, http::ClassifyHeader(spelled))) << spelled;
+    }
+  }
+  EXPECT_FALSE(http1::IsLowerName("", http::HeaderId::kOther));
+  EXPECT_FALSE(http1::IsLowerName("x y", http::HeaderId::kOther));
 }
 
 TEST(FieldBlock, KeepsWhatIsNotSaidAgainOutOfThePeersTable) {
@@ -80,7 +130,7 @@ TEST(FieldBlock, KeepsWhatIsNotSaidAgainOutOfThePeersTable) {
     headers.Add("x-request-id", id);
     FieldBlock block;
     EXPECT_TRUE(block.AddFields(headers));
-    block.SetFlags(repetition, false);
+    block.SetFlags(repetition, FieldBlock::Stays::kNothing);
     std::vector<bool> is_indexed;
     for (size_t i = 0; i < block.size(); ++i) {
       is_indexed.push_back((block.data()[i].flags & NGHTTP2_NV_FLAG_NO_INDEX) == 0);

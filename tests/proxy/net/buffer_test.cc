@@ -13,6 +13,25 @@
 namespace outrigger::net {
 namespace {
 
+TEST(BufferPool, HasASizeForMessagesThatGrowsWithThem) {
+  EXPECT_EQ(BufferPool::SizeFor(BufferPool::kTinyBytes), BlockSize::kTiny);
+  EXPECT_EQ(BufferPool::SizeFor(BufferPool::kTinyBytes + 1), BlockSize::kSmall);
+  EXPECT_EQ(BufferPool::SizeFor(BufferPool::kSmallBytes + 1), BlockSize::kLarge);
+  MemoryBudget budget(1 << 20);
+  BufferPool pool(budget);
+  {
+    ReadBuffer buffer;
+    buffer.Prepare(pool, BufferPool::SizeFor(5));
+    EXPECT_EQ(budget.used_bytes(), BufferPool::kTinyBytes);
+    std::memcpy(buffer.room_begin(), "hello", 5);
+    buffer.Commit(5);
+    buffer.Grow(pool, BufferPool::SizeFor(5000));
+    EXPECT_EQ(buffer.view(), "hello");
+    EXPECT_GE(buffer.room(), 4995u);
+  }
+  EXPECT_EQ(pool.lent_blocks(), 0u);
+}
+
 TEST(BufferPool, HandsOutTheWarmBlockAgain) {
   MemoryBudget budget(1 << 30);
   BufferPool pool(budget);
