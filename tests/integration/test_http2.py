@@ -751,6 +751,18 @@ class Programs(Http2Test):
             self.assertIn(b"link: </s.css>", output.lower())
             self.assertIn(b"x-sum: 1", output.lower())
 
+    def test_nghttp_and_curl_offer_an_upgrade_to_http2_that_is_not_taken(self):
+        """RFC 9113, 3.1: `Upgrade: h2c` is no more. What offers it gets its answer in HTTP/1.1."""
+        self.start(answering(lambda m: response(m.target.encode())))
+        output = self.run_program("nghttp", "-nvu", self.url("/a"))
+        self.assertIn(b"HTTP/1.1 200 OK", output)
+        output = self.run_program("curl", "-sS", "--noproxy", "*", "--http2", "-D", "-", self.url("/b"))
+        self.assertTrue(output.startswith(b"HTTP/1.1 200 OK"), output)
+        self.assertTrue(output.endswith(b"\r\n\r\n/b"), output)
+        for message in self.service.requests:
+            for name in ("upgrade", "http2-settings", "connection"):
+                self.assertIsNone(message.get(name), name)
+
     def test_h2load(self):
         self.start()
         output = self.run_program("h2load", "-n", "2000", "-c", "4", "-m", "32", self.url("/x"))
