@@ -95,15 +95,16 @@ void Execution::CopyRequest(http::Request& caller, ExecutionBody body) {
 
   if (body.fingerprint.has_value()) {
     is_request_read_ = true;
+    is_request_ended_ = true;
     recording().SetFingerprint(*body.fingerprint);
     if (caller.body != nullptr) {
       request_.body = std::make_unique<OwnedBody>(arena_.Copy(body.whole));
     }
     return;
   }
-  auto streamed =
-      std::make_unique<FingerprintingBody>(std::move(caller.body), std::move(*body.fingerprinter),
-                                           static_cast<FingerprintingBody::Listener&>(*this));
+  auto streamed = std::make_unique<FingerprintingBody>(
+      std::move(caller.body), caller.body_length, std::move(*body.fingerprinter),
+      static_cast<FingerprintingBody::Listener&>(*this));
   streamed_body_ = streamed.get();
   request_.body = std::move(streamed);
 }
@@ -311,7 +312,7 @@ void Execution::Leave() {
 
 void Execution::OnCallerGone() {
   link_ = nullptr;
-  if (is_request_read_ || is_over_) return;
+  if (is_request_ended_ || is_over_) return;
   // What arrived before the client left is all that counts, not how much of it was passed on.
   if (streamed_body_->TakeRest(arena_, parts_.budget)) return;
   Cancel(Cancellation::kRequestCut);

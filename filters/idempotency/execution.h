@@ -131,6 +131,7 @@ class Execution final : public Pooled,
   void OnCallerGone() override;
   // FingerprintingBody::Listener
   void OnRequestRead(const Fingerprint& fingerprint) override;
+  void OnRequestEnded() override { is_request_ended_ = true; }
 
   void OnReadersChanged();
   // Whether to go on although nobody reads.
@@ -162,6 +163,7 @@ class Execution final : public Pooled,
   common::Verdict verdict_;  // of the answer's head
   Cancellation cancellation_ = Cancellation::kNobodyWaits;
   bool is_request_read_ = false;
+  bool is_request_ended_ = false;
   bool is_dispatched_ = false;
   bool is_over_ = false;
   // Goes first: its frames use everything above.

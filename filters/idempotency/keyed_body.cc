@@ -28,8 +28,13 @@ Task<http::ChunkResult> FingerprintingBody::Read() {
 }
 
 void FingerprintingBody::Note(const http::Chunk& chunk) {
-  fingerprinter_.Update(chunk.data);
-  if (chunk.is_last) listener_.OnRequestRead(fingerprinter_.Finish());
+  received_ += chunk.data.size();
+  if (!is_read_) {
+    fingerprinter_.Update(chunk.data);
+    is_read_ = chunk.is_last || received_ == length_;
+    if (is_read_) listener_.OnRequestRead(fingerprinter_.Finish());
+  }
+  if (chunk.is_last) listener_.OnRequestEnded();
 }
 
 const http::HeaderList* FingerprintingBody::trailers() const {

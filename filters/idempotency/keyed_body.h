@@ -6,6 +6,7 @@
 
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
@@ -37,19 +38,26 @@ class OwnedBody final : public http::Body {
 
 class FingerprintingBody final : public http::Body {
  public:
-  // Told once, when the last byte has been read.
   class Listener {
    public:
+    // Once, when the last byte has been read. Of a body whose length is known that may be before
+    // its end: many HTTP/2 clients send the end in a frame of its own, and a quick service answers
+    // before that has come.
     virtual void OnRequestRead(const Fingerprint& fingerprint) = 0;
+    // Once, after it: the end has been read.
+    virtual void OnRequestEnded() = 0;
 
    protected:
     ~Listener() = default;
   };
 
-  // `listener` outlives the body.
-  FingerprintingBody(std::unique_ptr<http::Body> inner, Fingerprinter fingerprinter,
-                     Listener& listener)
-      : inner_(std::move(inner)), fingerprinter_(std::move(fingerprinter)), listener_(listener) {}
+  // `length` as the head stated it, which the codec sees to. `listener` outlives the body.
+  FingerprintingBody(std::unique_ptr<http::Body> inner, std::optional<uint64_t> length,
+                     Fingerprinter fingerprinter, Listener& listener)
+      : inner_(std::move(inner)),
+        length_(length),
+        fingerprinter_(std::move(fingerprinter)),
+        listener_(listener) {}
 
   Task<http::ChunkResult> Read() override;
   const http::HeaderList* trailers() const override;
@@ -65,6 +73,9 @@ class FingerprintingBody final : public http::Body {
   void Note(const http::Chunk& chunk);
 
   std::unique_ptr<http::Body> inner_;  // null: the rest is here
+  const std::optional<uint64_t> length_;
+  uint64_t received_ = 0;
+  bool is_read_ = false;  // the listener was told
   Fingerprinter fingerprinter_;
   Listener& listener_;
   std::string rest_;

@@ -223,8 +223,9 @@ TEST(Execution, EndsDetachedOnesWhenDrainBegins) {
 // Reads the request's body as the router's pump does, after `delay` for its connection.
 class ReadsBody final : public chain::Filter {
  public:
-  explicit ReadsBody(Loop& loop, absl::Duration delay = absl::ZeroDuration())
-      : loop_(loop), delay_(delay) {}
+  explicit ReadsBody(Loop& loop, absl::Duration delay = absl::ZeroDuration(),
+                     size_t enough = std::string::npos)
+      : loop_(loop), delay_(delay), enough_(enough) {}
 
   Task<http::Result> Call(http::Request& request, chain::Next next) override {
     co_await loop_.Sleep(delay_);
@@ -238,7 +239,7 @@ class ReadsBody final : public chain::Filter {
       http::ChunkResult chunk = co_await request.body->Read();
       if (!chunk.ok()) co_return chunk.error();
       sent += chunk->data;
-      if (!chunk->is_last) continue;
+      if (!chunk->is_last && sent.size() < enough_) continue;
       if (request.body->trailers() != nullptr) trailers = request.body->trailers()->size();
       break;
     }
@@ -252,7 +253,46 @@ class ReadsBody final : public chain::Filter {
  private:
   Loop& loop_;
   const absl::Duration delay_;
+  const size_t enough_;  // bytes after which the service answers
 };
+
+// The end of an HTTP/2 request may come after the answer, in a frame of its own.
+TEST(Execution, IsKeptWhenAllBytesOfItsRequestCameBeforeTheAnswer) {
+  for (Effects effects : {Effects::kNone, Effects::kUnsafe}) {
+    SCOPED_TRACE(static_cast<int>(effects));
+    FilterBench bench({.effects = effects});
+    bench.chain[1] = std::make_unique<ReadsBody>(bench.loop, absl::ZeroDuration(), /*enough=*/2);
+    bench.next.RespondAlways({.status = 200, .body = {{"answer"}}});
+    Caller first(bench, {.received = {{"a"}, {"b"}}, .body_ends = false, .body_length = 2});
+    bench.loop.RunPending();
+    EXPECT_EQ(first.body(), "answer");
+    Caller again(bench, {.body = "ab"});
+    Caller other(bench, {.body = "ac"});
+    bench.loop.RunPending();
+    EXPECT_EQ(again.Outcome(), "replayed");
+    EXPECT_EQ(other.reason(), Reason::kIdemMismatch);
+
+    // Of a length that nobody stated, more might follow.
+    Caller open(bench, {.key = "open", .received = {{"a"}, {"b"}}, .body_ends = false});
+    bench.loop.RunPending();
+    EXPECT_EQ(open.body(), "answer");
+    EXPECT_EQ(bench.keys.Stats().stored, 1u);
+  }
+}
+
+TEST(Execution, IsCutWhenItsClientLeavesBeforeTheEndOfItsRequest) {
+  FilterBench bench({.effects = Effects::kUnsafe});
+  bench.chain[1] = std::make_unique<ReadsBody>(bench.loop);
+  bench.next.RespondAlways({.status = 200, .body = {{"answer"}}});
+  {
+    Caller first(bench, {.received = {{"ab"}}, .body_ends = false, .body_length = 2});
+    bench.loop.RunPending();
+  }
+  EXPECT_TRUE(bench.IsQuiet());
+  Caller retry(bench, {.body = "ab"});
+  bench.loop.RunPending();
+  EXPECT_EQ(retry.reason(), Reason::kIdemUnknown);
+}
 
 TEST(Execution, IsCancelledWhenItsRequestIsCutShort) {
   for (Effects effects : {Effects::kNone, Effects::kUnsafe}) {

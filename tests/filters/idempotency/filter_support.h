@@ -124,6 +124,7 @@ struct CallerOptions {
   // In place of `body`: received piece by piece.
   std::vector<BodyStep> received;
   bool body_ends = true;
+  std::optional<uint64_t> body_length = std::nullopt;  // as the head states it
   // In place of both.
   std::function<std::unique_ptr<http::Body>()> make_body = nullptr;
   std::string target = "/v1/test";
@@ -154,6 +155,7 @@ class Caller {
     request.deadline = bench.loop.Now() + options_.timeout;
     request.headers.Add("Content-Type", options_.content_type);
     if (!options_.key.empty()) request.headers.Add("Idempotency-Key", options_.key);
+    request.body_length = options_.body_length;
     if (options_.make_body != nullptr) {
       request.body = options_.make_body();
     } else if (options_.received.empty()) {
