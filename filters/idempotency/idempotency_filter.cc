@@ -76,14 +76,17 @@ Task<Result> IdempotencyFilter::CallKeyed(Request& request, chain::Next next, st
       keys_policy().scope == Scope::kTenant ? request.tenant : std::string_view();
   const StoreKey store_key = parts_.key_maker.Make(tenant, key);
   Fingerprinter fingerprinter(request.method_name, request.target,
-                              request.headers.Get(HeaderId::kContentType).value_or(""));
+                              request.headers.Get(HeaderId::kContentType).value_or(""),
+                              JsonOptions{keys_policy().json.get(), &parts_.execution.budget});
   const FingerprintHead head = fingerprinter.head();
   std::optional<Fingerprint> fingerprint;
   const std::optional<std::string_view> whole =
       request.body == nullptr ? std::optional<std::string_view>("") : request.body->Peek();
   if (whole.has_value()) {
-    fingerprinter.Update(*whole);
-    fingerprint = fingerprinter.Finish();
+    fingerprint = fingerprinter.Finish(*whole);
+  } else if (!fingerprinter.Expect(request.body_length)) {
+    // Before there is a record: nothing was sent, so nothing needs to be settled.
+    co_return Failure{.reason = Reason::kOverloadMemory};
   }
   BeginResult begin = parts_.keys.Begin({.key = store_key,
                                          .head = head,
@@ -93,6 +96,8 @@ Task<Result> IdempotencyFilter::CallKeyed(Request& request, chain::Next next, st
                                         loop().Now());
 
   if (begin.kind == Kind::kFull && begin.bypass) {
+    // Nobody will ask for it, and it may hold memory.
+    { const Fingerprinter unused = std::move(fingerprinter); }
     Count(IdempotencyResult::kBypassed);
     request.record.idempotency = OutcomeName(Outcome::kBypassed);
     AppendOutcome(Outcome::kBypassed, absl::InfiniteDuration(), *request.arena,

@@ -28,6 +28,13 @@ class MediaType {
     constexpr std::string_view kPrefix = "multipart/";
     return http::EqualsIgnoreCase(essence_.substr(0, kPrefix.size()), kPrefix);
   }
+  // application/json, or a type that says by its suffix that it is JSON (RFC 6839, 3.1).
+  bool IsJson() const {
+    constexpr std::string_view kSuffix = "+json";
+    if (http::EqualsIgnoreCase(essence_, "application/json")) return true;
+    return essence_.size() > kSuffix.size() &&
+           http::EqualsIgnoreCase(essence_.substr(essence_.size() - kSuffix.size()), kSuffix);
+  }
 
   class Parameters {
    public:

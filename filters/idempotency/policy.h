@@ -4,10 +4,12 @@
 #pragma once
 
 #include <cstddef>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "absl/time/time.h"
+#include "filters/idempotency/canonical_json.h"
 
 namespace outrigger::idempotency {
 
@@ -35,6 +37,8 @@ struct IdempotencyPolicy {
   InFlight in_flight = InFlight::kJoin;
   absl::Duration in_flight_wait = absl::Seconds(5);
   Scope scope = Scope::kTenant;
+  // How JSON bodies are compared; null: byte by byte, as all others (ID-2).
+  std::shared_ptr<const JsonRules> json;
   // Both count from completion.
   absl::Duration key_ttl = absl::Hours(1);
   absl::Duration response_ttl = absl::Hours(1);

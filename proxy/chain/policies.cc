@@ -91,6 +91,18 @@ rate_limit::Rule ToRule(const config::RateLimitRule& settings, config::FilterMod
   return rule;
 }
 
+std::shared_ptr<const idempotency::JsonRules> ToJsonRules(
+    const config::FingerprintSettings& settings) {
+  if (settings.mode == config::FingerprintSettings::Mode::kExact) return nullptr;
+  std::vector<JsonPointer> ignored;
+  for (const std::string& pointer : settings.json.ignore) {
+    ignored.push_back(ParseJsonPointer(pointer).value());
+  }
+  return std::make_shared<const idempotency::JsonRules>(
+      idempotency::JsonRules{.ignored = idempotency::IgnoredMembers(std::move(ignored)),
+                             .max_bytes = settings.json.max_body});
+}
+
 }  // namespace
 
 idempotency::IdempotencyPolicy ToPolicy(const config::IdempotencySettings& settings) {
@@ -114,6 +126,7 @@ idempotency::IdempotencyPolicy ToPolicy(const config::IdempotencySettings& setti
   policy.scope = settings.scope == config::IdempotencyScope::kTenant
                      ? idempotency::Scope::kTenant
                      : idempotency::Scope::kAnonymous;
+  policy.json = ToJsonRules(settings.fingerprint);
   policy.key_ttl = settings.key_ttl;
   policy.response_ttl = settings.response_ttl;
   policy.max_body_bytes = settings.max_body;

@@ -269,6 +269,10 @@ class Checker {
     NotLarger(path, "max_body", settings.max_body, "max_bodies", settings.max_bodies);
     NotLarger(path, "max_bodies", settings.max_bodies.value_or(0), "memory_budget",
               config_.memory_budget);
+    if (settings.fingerprint.mode == FingerprintSettings::Mode::kJson) {
+      NotLarger(path + ".fingerprint.json", "max_body", settings.fingerprint.json.max_body,
+                "memory_budget", config_.memory_budget);
+    }
   }
 
   void NotLarger(const std::string& section, std::string_view smaller, size_t value,

@@ -27,6 +27,30 @@ Type<DetachedSettings> DescribeDetached() {
       .Done();
 }
 
+Type<JsonFingerprintSettings> DescribeJsonFingerprint() {
+  using S = JsonFingerprintSettings;
+  return Section<S>("json_fingerprint")
+      .Key("ignore", &S::ignore, List(JsonPointerType(), {.max = 64, .unique = true}),
+           "Members that do not count: requests that differ in nothing else get one answer. A "
+           "number leads into that element of an array; elements themselves always count")
+      .Key("max_body", &S::max_body, SizeType({.min = 1, .max = size_t{16} << 20}),
+           "A larger body is compared byte by byte. Of a smaller one that does not come at once a "
+           "copy is kept until it is complete")
+      .Done();
+}
+
+Type<FingerprintSettings> DescribeFingerprint() {
+  using S = FingerprintSettings;
+  return WordOrSection<S>({
+      .words = {{"exact", {S::Mode::kExact}}, {"json", {S::Mode::kJson}}},
+      .section = Section<S>("fingerprint")
+                     .Key("json", &S::json, DescribeJsonFingerprint(),
+                          "Compare JSON bodies by what they say")
+                     .Done(),
+      .section_start = S{S::Mode::kJson},
+  });
+}
+
 }  // namespace
 
 Type<IdempotencySettings> DescribeIdempotency() {
@@ -46,6 +70,10 @@ Type<IdempotencySettings> DescribeIdempotency() {
                                         {"anonymous", IdempotencyScope::kAnonymous}}),
            "Whether equal keys of two tenants are two keys. `anonymous` is for callers whose "
            "`Authorization` changes between retries")
+      .Key("fingerprint", &S::fingerprint, DescribeFingerprint(),
+           "When two bodies with one key are the same: byte by byte, or for `application/json` and "
+           "`+json` when they say the same (RFC 8785), in whatever order, spacing and escapes. "
+           "Bodies without such a form count byte by byte")
       .Key("key_ttl", &S::key_ttl, DurationType({.min = absl::Seconds(1)}),
            "How long a key is remembered, counted from the completion")
       .Key("response_ttl", &S::response_ttl, DurationType({.min = absl::Seconds(1)}),

@@ -22,6 +22,21 @@ struct InFlightSettings {
   friend bool operator==(const InFlightSettings&, const InFlightSettings&) = default;
 };
 
+// What of the body tells requests with one key apart (ID-2).
+struct JsonFingerprintSettings {
+  std::vector<std::string> ignore;  // JSON Pointers
+  size_t max_body = 1 << 20;
+
+  friend bool operator==(const JsonFingerprintSettings&, const JsonFingerprintSettings&) = default;
+};
+struct FingerprintSettings {
+  enum class Mode { kExact, kJson };
+  Mode mode = Mode::kExact;
+  JsonFingerprintSettings json;  // of kJson
+
+  friend bool operator==(const FingerprintSettings&, const FingerprintSettings&) = default;
+};
+
 enum class IdempotencyScope { kTenant, kAnonymous };
 enum class OnFull { kReject, kBypass };
 enum class OnOwnerDisconnect { kFinish, kCancel };
@@ -41,6 +56,7 @@ struct IdempotencySettings {
   bool required = false;
   InFlightSettings in_flight;
   IdempotencyScope scope = IdempotencyScope::kTenant;
+  FingerprintSettings fingerprint;
   absl::Duration key_ttl = absl::Hours(1);
   absl::Duration response_ttl = absl::Hours(1);
   int64_t max_keys = 10'000;

@@ -86,8 +86,9 @@ Type<std::string> PathTemplateType();  // the same, where `*` or `{name}` stands
 Type<std::string> MediaTypeType();     // type/subtype or type/*
 Type<std::string> FileType();          // an absolute path on this machine
 Type<std::string> HostNameType();
-Type<std::string> UpgradeType();  // a protocol of Upgrade; becomes lower case
-Type<std::string> SanRuleType();  // a name in certificates, as tls::SanRule reads it
+Type<std::string> UpgradeType();      // a protocol of Upgrade; becomes lower case
+Type<std::string> JsonPointerType();  // of a member, so not empty
+Type<std::string> SanRuleType();      // a name in certificates, as tls::SanRule reads it
 
 // Accepts `none` alone: the key exists, its other values do not yet.
 Type<std::monostate> NoneYetType();

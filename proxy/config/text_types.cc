@@ -4,6 +4,7 @@
 #include <charconv>
 
 #include "absl/strings/ascii.h"
+#include "proxy/base/json_pointer.h"
 #include "proxy/config/scalar_types.h"
 #include "proxy/tls/san_rule.h"
 #include "proxy/tunnel/upgrade.h"
@@ -174,6 +175,16 @@ absl::StatusOr<std::string> ReadSanRule(std::string_view text) {
   return std::string(text);
 }
 
+absl::StatusOr<std::string> ReadJsonPointer(std::string_view text) {
+  if (text.empty()) return Mismatched();
+  absl::StatusOr<JsonPointer> pointer = ParseJsonPointer(text);
+  if (!pointer.ok()) {
+    return Invalid(fmt::format("not a JSON Pointer: {}, got {}",
+                               std::string(pointer.status().message()), Quote(text)));
+  }
+  return std::string(text);
+}
+
 absl::StatusOr<std::string> ReadUpgrade(std::string_view text) {
   std::string protocol = absl::AsciiStrToLower(std::string(text));
   if (!tunnel::MayBeAllowed(protocol)) return Mismatched();
@@ -216,6 +227,10 @@ Type<std::string> HostNameType() {
 Type<std::string> UpgradeType() {
   return TextType("a protocol such as websocket, and neither HTTP nor TLS",
                   "^[A-Za-z0-9!#$%&'*+.^_`|~/-]{1,64}$", ReadUpgrade);
+}
+Type<std::string> JsonPointerType() {
+  return TextType("a JSON Pointer such as /metadata/trace_id", "^(/([^/~]|~[01])*)+$",
+                  ReadJsonPointer);
 }
 Type<std::string> SanRuleType() {
   return TextType("a name such as spiffe://example.org/ns/prod/* or dns:web.example.org",

@@ -178,6 +178,73 @@ class Idempotency(FilterTest):
         self.assertEqual(self.proxy.admin("DELETE", "/idempotency/nonsense")[0], 400)
 
 
+class JsonBodies(FilterTest):
+    """`fingerprint: json`: one question as two SDKs spell it."""
+
+    QUESTION = MappingProxyType({"model": "mock-1", "messages": [{"role": "user", "content": "Grüße"}],
+                                 "temperature": 0.5, "user": "u-1",
+                                 "metadata": {"team": "search", "trace_id": "t-1"}})
+
+    def start_ignoring(self):
+        self.start({"idempotency": {"fingerprint": {"json": {"ignore": ["/user", "/metadata/trace_id"]}}}})
+
+    def spaced(self, **changes):
+        """Members in the order given, spaces, escapes."""
+        return json.dumps({**self.QUESTION, **changes}).encode()
+
+    def compact(self, **changes):
+        """Members in another order, no spaces, UTF-8."""
+        members = dict(reversed({**self.QUESTION, **changes}.items()))
+        return json.dumps(members, separators=(",", ":"), ensure_ascii=False).encode()
+
+    def test_what_says_the_same_gets_one_answer(self):
+        self.start_ignoring()
+        first = self.chat(key("k1"), body=self.spaced())
+        self.assertEqual(first.get("x-outrigger-idempotency"), "stored")
+        trace = {"team": "search", "trace_id": "t-2"}
+        for body in (self.compact(), self.compact(user="u-2"), self.compact(metadata=trace, temperature=5e-1)):
+            again = self.chat(key("k1"), body=body)
+            self.assertEqual((again.get("x-outrigger-idempotency"), again.body), ("replayed", first.body))
+        self.assertEqual(self.mock.executed("k1"), 1)
+
+    def test_what_says_another_thing_is_refused(self):
+        self.start_ignoring()
+        self.chat(key("k1"), body=self.spaced())
+        for changes in ({"model": "mock-2"}, {"temperature": 0.6}, {"metadata": {"team": "ads", "trace_id": "t-1"}}):
+            reply = self.chat(key("k1"), body=self.compact(**changes))
+            self.assert_local_reply(reply, 422, "idem_mismatch")
+            self.assertIn(b"another body", reply.body)
+        self.assertEqual(self.mock.executed("k1"), 1)
+
+    def test_large_bodies_that_come_in_pieces(self):
+        self.start_ignoring()
+        many = [{"role": "user", "content": f"line {i} " + "x" * 1000} for i in range(300)]
+        first = self.chat(key("k1"), body=self.spaced(messages=many))
+        again = self.chat(key("k1"), body=self.compact(messages=many, user="u-2"))
+        self.assertEqual((again.get("x-outrigger-idempotency"), again.body), ("replayed", first.body))
+        self.assert_local_reply(self.chat(key("k1"), body=self.compact(messages=many[1:])), 422, "idem_mismatch")
+        # Above `max_body` the bytes count.
+        images = [{"role": "user", "content": "x" * (2 << 20)}]
+        self.chat(key("k2"), body=self.spaced(messages=images))
+        again = self.chat(key("k2"), body=self.spaced(messages=images))
+        self.assertEqual(again.get("x-outrigger-idempotency"), "replayed")
+        self.assert_local_reply(self.chat(key("k2"), body=self.compact(messages=images)), 422, "idem_mismatch")
+
+    def test_bodies_without_a_canonical_form_count_byte_by_byte(self):
+        self.start_ignoring()
+        for number, body in enumerate((b'{"a": 1, "a": 2}', b'{"seed": 9007199254740993}', b'{"user": ', b"")):
+            name = key(f"k{number}")
+            first = self.chat(name, body=body, target="/effect/x")
+            again = self.chat(name, body=body, target="/effect/x")
+            self.assertEqual((again.get("x-outrigger-idempotency"), again.body), ("replayed", first.body))
+            self.assert_local_reply(self.chat(name, body=body + b" ", target="/effect/x"), 422, "idem_mismatch")
+
+    def test_routes_without_the_option_compare_bytes(self):
+        self.start({"idempotency": {}})
+        self.chat(key("k1"), body=self.spaced())
+        self.assert_local_reply(self.chat(key("k1"), body=self.compact()), 422, "idem_mismatch")
+
+
 class DuplicateStorm(FilterTest):
     COUNT = 1000
 
@@ -747,7 +814,7 @@ class Concurrency(harness.TestCase):
         self.assertEqual({client.read_response().status for client in admitted}, {200})
 
 
-harness.also_over_http2(globals(), Idempotency, DuplicateStorm, RateLimit, Retry, Breaker, Timeouts, Streams,
+harness.also_over_http2(globals(), Idempotency, JsonBodies, DuplicateStorm, RateLimit, Retry, Breaker, Timeouts, Streams,
                         ClientGone, Orders, Concurrency, BreakerProbes, without=["test_other_orders_are_refused"])
 
 harness.also_to_http2(globals(), Idempotency, DuplicateStorm, Concurrency, RateLimit, Retry, Breaker, Timeouts, Streams, ClientGone, Orders,

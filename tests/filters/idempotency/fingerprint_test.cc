@@ -242,5 +242,123 @@ TEST(FindBoundary, ReadsTheParameter) {
   EXPECT_EQ(FindBoundary(""), std::nullopt);
 }
 
+// --- JSON ---
+
+class JsonFingerprint : public ::testing::Test {
+ protected:
+  // Of a body that is there at once.
+  Fingerprint Of(const TestRequest& request) {
+    Fingerprinter fingerprinter(request.method, request.target, request.content_type,
+                                {&rules_, &budget_});
+    return fingerprinter.Finish(request.body);
+  }
+  Fingerprint InPieces(const TestRequest& request, std::optional<uint64_t> length,
+                       std::mt19937_64& random) {
+    Fingerprinter fingerprinter(request.method, request.target, request.content_type,
+                                {&rules_, &budget_});
+    EXPECT_TRUE(fingerprinter.Expect(length));
+    for (size_t at = 0; at < request.body.size();) {
+      const size_t bytes = std::min<size_t>(random() % 50, request.body.size() - at);
+      fingerprinter.Update(std::string_view(request.body).substr(at, bytes));
+      at += bytes;
+    }
+    return fingerprinter.Finish();
+  }
+  bool AreSame(const std::string& a, const std::string& b) {
+    return Of({.body = a}).digest == Of({.body = b}).digest;
+  }
+
+  JsonRules rules_{.ignored = IgnoredMembers({{"user"}}), .max_bytes = 200};
+  MemoryBudget budget_{size_t{1} << 20};
+};
+
+TEST_F(JsonFingerprint, ComparesWhatTheBodySays) {
+  EXPECT_TRUE(AreSame(R"({"a":1,"b":"x"})", "{ \"b\": \"\\u0078\",\n\"a\": 1.0 }"));
+  EXPECT_TRUE(AreSame(R"({"a":1,"user":"x"})", R"({"user":["y"],"a":1})"));
+  EXPECT_TRUE(AreSame(R"({"a":1,"user":"x"})", R"({"a":1})"));
+  EXPECT_FALSE(AreSame(R"({"a":1})", R"({"a":2})"));
+  EXPECT_FALSE(AreSame(R"({"a":1})", R"({"a":"1"})"));
+  EXPECT_FALSE(AreSame(R"({"a":9007199254740993})", R"({"a":9007199254740992})"));
+  EXPECT_EQ(FindDifference(Of({.body = "[1]"}), Of({.body = "[2]"})), RequestPart::kBody);
+}
+
+TEST_F(JsonFingerprint, IsForMediaTypesOfJson) {
+  for (const char* type : {"application/json", "Application/JSON; charset=utf-8",
+                           "application/vnd.api+json", "application/problem+JSON"}) {
+    EXPECT_EQ(Of({.content_type = type, .body = "[1]"}).digest,
+              Of({.content_type = type, .body = "[ 1 ]"}).digest)
+        << type;
+  }
+  for (const char* type : {"", "text/plain", "application/jsonl", "application/x-ndjson", "+json",
+                           "application/json-seq", "multipart/form-data; boundary=x"}) {
+    EXPECT_NE(Of({.content_type = type, .body = "[1]"}).digest,
+              Of({.content_type = type, .body = "[ 1 ]"}).digest)
+        << type;
+    EXPECT_EQ(Of({.content_type = type, .body = "[1]"}).digest,
+              outrigger::idempotency::Of({.content_type = type, .body = "[1]"}).digest)
+        << type;
+  }
+}
+
+TEST_F(JsonFingerprint, NeverEqualsThatOfExactBytes) {
+  const TestRequest request{.body = R"({"a":1})"};  // its own form
+  EXPECT_NE(Of(request).digest, outrigger::idempotency::Of(request).digest);
+}
+
+TEST_F(JsonFingerprint, IsThatOfTheBytesWhereThereIsNoForm) {
+  for (const std::string& body :
+       std::vector<std::string>{"", "x", "[1", R"({"a":1,"a":1})", "[9007199254740993]",
+                                std::string(300, ' ') + "1", "\"" + std::string(300, 'x') + "\""}) {
+    EXPECT_EQ(Of({.body = body}).digest, outrigger::idempotency::Of({.body = body}).digest) << body;
+  }
+}
+
+TEST_F(JsonFingerprint, DoesNotDependOnHowTheBodyArrives) {
+  const uint64_t seed = std::random_device{}();
+  SCOPED_TRACE(seed);
+  std::mt19937_64 random(seed);
+  for (int round = 0; round < 200; ++round) {
+    // Of every size about the largest that is kept.
+    TestRequest request{.body = "[ \"" + std::string(random() % 250, 'x') + "\" ]"};
+    if (random() % 4 == 0) request.body.back() = 'x';
+    const Sha256::Value expected = Of(request).digest;
+    ASSERT_EQ(InPieces(request, std::nullopt, random).digest, expected) << request.body;
+    ASSERT_EQ(InPieces(request, request.body.size(), random).digest, expected) << request.body;
+  }
+  EXPECT_EQ(budget_.used_bytes(), 0u);
+}
+
+TEST_F(JsonFingerprint, ChargesItsCopyBeforeTheFirstByte) {
+  Fingerprinter known("POST", "/", "application/json", {&rules_, &budget_});
+  ASSERT_TRUE(known.Expect(100));
+  EXPECT_EQ(budget_.used_bytes(), 100u);
+  Fingerprinter unknown("POST", "/", "application/json", {&rules_, &budget_});
+  ASSERT_TRUE(unknown.Expect(std::nullopt));
+  EXPECT_EQ(budget_.used_bytes(), 300u);
+  Fingerprinter too_large("POST", "/", "application/json", {&rules_, &budget_});
+  ASSERT_TRUE(too_large.Expect(201));
+  Fingerprinter other("POST", "/", "text/plain", {&rules_, &budget_});
+  ASSERT_TRUE(other.Expect(100));
+  EXPECT_EQ(budget_.used_bytes(), 300u);
+
+  known.Update(std::string(100, ' '));
+  known.Finish();
+  EXPECT_EQ(budget_.used_bytes(), 200u);
+  // It turns out to be too large to be kept.
+  unknown.Update(std::string(201, ' '));
+  EXPECT_EQ(budget_.used_bytes(), 0u);
+}
+
+TEST_F(JsonFingerprint, SaysWhenThereIsNoMemoryForTheCopy) {
+  budget_.Charge(budget_.limit_bytes() / 100 * 95);
+  const size_t used = budget_.used_bytes();
+  Fingerprinter json("POST", "/", "application/json", {&rules_, &budget_});
+  EXPECT_FALSE(json.Expect(200));
+  Fingerprinter text("POST", "/", "text/plain", {&rules_, &budget_});
+  EXPECT_TRUE(text.Expect(200));
+  EXPECT_EQ(budget_.used_bytes(), used);
+  budget_.Release(used);
+}
+
 }  // namespace
 }  // namespace outrigger::idempotency

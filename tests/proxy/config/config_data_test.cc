@@ -40,7 +40,10 @@ routes:
     effects: keyed
 tenant: {from: [], header: X-Tenant}
 filters:
-  - idempotency: {in_flight: {wait: 7s}, key_headers: [X-Key]}
+  - idempotency:
+      in_flight: {wait: 7s}
+      key_headers: [X-Key]
+      fingerprint: {json: {ignore: [/user, /a~1b]}}
   - rate_limit:
       headers: [ietf, openai]
       rules: [{key: [tenant, {header: X-Team}], algorithm: leaky_bucket, rate: 5/10s, mode: shadow}]
@@ -84,6 +87,8 @@ tracing: {sample: 100%}
   EXPECT_EQ(filters.idempotency.in_flight,
             (InFlightSettings{InFlightSettings::Mode::kWait, absl::Seconds(7)}));
   EXPECT_EQ(filters.idempotency.key_headers, std::vector<std::string>{"x-key"});
+  EXPECT_EQ(filters.idempotency.fingerprint,
+            (FingerprintSettings{FingerprintSettings::Mode::kJson, {{"/user", "/a~1b"}}}));
   const RateLimitRule& rule = filters.rate_limit.rules.at(0);
   EXPECT_EQ(rule.key.at(1), (RateLimitKey{RateLimitKey::Kind::kHeader, "x-team"}));
   EXPECT_EQ(rule.algorithm, RateLimitAlgorithm::kLeakyBucket);
@@ -103,6 +108,9 @@ TEST(ConfigData, IsWrittenSoThatItReadsBackTheSame) {
         "filters: [{retry: {backoff: provider, causes: {\"503\": {retries: 1, delay: 0}}}}]",
         "filters: [{idempotency: {in_flight: reject}}, {breaker: {probe: {path: /h}}}]",
         "filters: [{idempotency: {in_flight: {wait: 3s}, max_bodies: 3MiB}}]",
+        "filters: [{idempotency: {fingerprint: json}}]",
+        "filters: [{idempotency: {fingerprint: {json: {ignore: [/a~1b, /c/0/d], max_body: "
+        "2KiB}}}}]",
         "routes: [{match: {headers: {a: b}}, effects: keyed, preset: kserve}]\n"
         "tenant: {header: x-t}",
         "filters: [{rate_limit: {rules: [{key: [{header: a}, route], rate: 7/250ms, burst: 9}]}}]",

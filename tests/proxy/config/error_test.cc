@@ -217,6 +217,33 @@ TEST(ConfigErrors, NamePathsThatWouldNeverMatch) {
   });
 }
 
+TEST(ConfigErrors, NameJsonPointersThatAreNone) {
+  const std::string line = "filters: [{idempotency: {fingerprint: {json: {ignore: [/a, ";
+  const std::string where = "f:1:60: filters[0].idempotency.fingerprint.json.ignore[1]: ";
+  ExpectErrors({
+      {line + "user]}}}}]", where + "not a JSON Pointer: it must begin with '/', got 'user'"},
+      {line + "/a~2]}}}}]",
+       where + "not a JSON Pointer: after '~' must come 0 (for '~') or 1 (for '/'), got '/a~2'"},
+      {line + "'']}}}}]",
+       where + "expected a JSON Pointer such as /metadata/trace_id, got ''"},
+      {line + "[/b]]}}}}]",
+       where + "expected a JSON Pointer such as /metadata/trace_id, got a list"},
+      {line + "/a]}}}}]", where + "'/a' is listed twice"},
+      {"filters: [{idempotency: {fingerprint: {json: {ignore: /a}}}}]",
+       "f:1:55: filters[0].idempotency.fingerprint.json.ignore: expected a list, as in [a, b], got "
+       "'/a'"},
+      {"filters: [{idempotency: {fingerprint: yaml}}]",
+       "f:1:39: filters[0].idempotency.fingerprint: expected exact, json or {json}, got 'yaml'"},
+      {"filters: [{idempotency: {fingerprint: {json: {max_body: 0}}}}]",
+       "f:1:57: filters[0].idempotency.fingerprint.json.max_body: must be from 1B to 16MiB, got "
+       "'0'"},
+      {"memory_budget: 2MiB\nfilters: [{idempotency: {max_body: 1KiB, max_bodies: 1KiB, "
+       "fingerprint: {json: {max_body: 3MiB}}}}]",
+       "f:2:91: filters[0].idempotency.fingerprint.json.max_body: max_body (3MiB) must not be "
+       "larger than memory_budget (2MiB)"},
+  });
+}
+
 TEST(ConfigErrors, NameKeysThatContradictEachOther) {
   ExpectErrors({
       {"upstreams: [{health: {grpc: server}}]",

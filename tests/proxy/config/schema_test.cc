@@ -37,15 +37,27 @@ TEST(Schema, AcceptsTheExampleAndTheDump) {
 
 TEST(Schema, AcceptsWhatTheParserAccepts) {
   for (const std::string_view yaml :
-       {"", "workers: auto", "listeners: [{unmatched: 404}]", "tracing: {sample: 0.5}",
-        "tracing: {sample: 1}", "memory_budget: 2097152", "filters: []", "filters: [retry]",
+       {"",
+        "workers: auto",
+        "listeners: [{unmatched: 404}]",
+        "tracing: {sample: 0.5}",
+        "tracing: {sample: 1}",
+        "memory_budget: 2097152",
+        "filters: []",
+        "filters: [retry]",
         "filters:\n- retry:\n- timeout: {per_try: 1.5s, overall: 1h30m}",
-        "admin: {drain: {lame_duck: 0}}", "filters: [{idempotency: {in_flight: {wait: 5s}}}]",
+        "admin: {drain: {lame_duck: 0}}",
+        "filters: [{idempotency: {in_flight: {wait: 5s}}}]",
         "filters: [{retry: {backoff: provider, causes: {\"503\": {retries: 1}}}}]",
         "filters: [{breaker: {probe: {path: /h}}}]",
+        "filters: [{idempotency: {fingerprint: exact}}]",
+        "filters: [{idempotency: {fingerprint: json}}]",
+        "filters: [{idempotency: {fingerprint: {json: {ignore: [/a, /b~0/~1/0, /, //x]}}}}]",
         "listeners: [{tls: {cert: /c, key: /k, client_ca: /a, client_auth: require, "
         "client_san: [\"spiffe://a.org/*\", \"spiffe://a.org/sa/x\", \"dns:a\", \"dns:*.a.b\"]}}]",
-        "listeners: [{tls: none}]", "upstreams: [{tls: {}}]", "upstreams: [{tls: none}]",
+        "listeners: [{tls: none}]",
+        "upstreams: [{tls: {}}]",
+        "upstreams: [{tls: none}]",
         "filters: [{rate_limit: {rules: [{key: [{header: x}], rate: 5/10s}]}}]",
         "routes: [{match: {template: \"/a/*\", headers: {x: \"*\"}}, effects: auto}]"}) {
     EXPECT_TRUE(Parse(yaml, "f").ok()) << yaml;
@@ -76,6 +88,11 @@ TEST(Schema, RefusesWhatTheParserRefuses) {
                                       "filters: [{rate_limit: {rules: [{rate: 100}]}}]",
                                       "upstreams: [{endpoints: [a]}]",
                                       "filters: [{rate_limit: {headers: [ietf, ietf]}}]",
+                                      "filters: [{idempotency: {fingerprint: xml}}]",
+                                      "filters: [{idempotency: {fingerprint: {json: {ignore: "
+                                      "[user]}}}}]",
+                                      "filters: [{idempotency: {fingerprint: {json: {ignore: "
+                                      "[/a~2]}}}}]",
                                       "tracing: {sample: 2}"}) {
     EXPECT_FALSE(Parse(yaml, "f").ok()) << yaml;
     EXPECT_THAT(ViolationsOf(yaml), Not(IsEmpty())) << yaml;
