@@ -1,4 +1,4 @@
-// The command line: serve, check, schema, drain, inject, injector, version.
+// The command line: serve, check, schema, wait, drain, inject, injector, version.
 
 #include <fmt/format.h>
 
@@ -8,6 +8,7 @@
 #include <iostream>
 #include <iterator>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -17,7 +18,7 @@
 #include "proxy/config/units.h"
 #include "proxy/inject/manifest.h"
 #include "proxy/injector/injector.h"
-#include "proxy/server/drain_client.h"
+#include "proxy/server/admin_client.h"
 #include "proxy/server/process.h"
 #include "proxy/server/version.h"
 
@@ -64,9 +65,9 @@ int Serve(const Source& source, const std::vector<std::string>& app_health) {
   outrigger::server::ConfigOrigin origin{source, outrigger::FileStamp::Of(source.file)};
   Expected<Config, ConfigErrors> config = outrigger::config::Load(source);
   if (!config.ok()) return Report(config.error());
-  auto process = outrigger::server::Process::Start(
-      std::make_shared<const Config>(std::move(config).value()), std::move(origin),
-      std::move(options));
+  auto process =
+      outrigger::server::Process::Start(std::make_shared<const Config>(std::move(config).value()),
+                                        std::move(origin), std::move(options));
   if (!process.ok()) {
     fmt::print(stderr, "outrigger: {}\n", std::string(process.status().message()));
     return kFailed;
@@ -95,6 +96,22 @@ int Drain(const outrigger::server::DrainRequest& request) {
   if (status.ok()) return 0;
   fmt::print(stderr, "outrigger drain: {}\n", std::string(status.message()));
   return kFailed;
+}
+
+int Wait(const outrigger::server::StartRequest& request) {
+  const absl::Status status = AwaitStart(request);
+  if (status.ok()) return 0;
+  fmt::print(stderr, "outrigger wait: {}\n", std::string(status.message()));
+  return kFailed;
+}
+
+// Of an option --timeout; nothing, with a message, when it is none.
+std::optional<absl::Duration> ParseTimeout(const char* command, const std::string& text) {
+  const absl::StatusOr<absl::Duration> timeout = outrigger::config::ParseDuration(text);
+  if (timeout.ok()) return *timeout;
+  fmt::print(stderr, "outrigger {}: --timeout: {}\n", command,
+             std::string(timeout.status().message()));
+  return std::nullopt;
 }
 
 int Inject(const outrigger::inject::Options& options) {
@@ -170,6 +187,14 @@ int Main(int argc, char** argv) {
   schema->add_option("--format", format, "json, or markdown for the reference page")
       ->check(CLI::IsMember({"json", "markdown"}));
 
+  outrigger::server::StartRequest start_request;
+  std::string start_timeout = "120s";
+  CLI::App* wait = app.add_subcommand("wait", "Return when a proxy has started");
+  wait->add_option("--admin", start_request.admin, "The proxy's admin address")
+      ->capture_default_str();
+  wait->add_option("--timeout", start_timeout, "Fail when it has not by then")
+      ->capture_default_str();
+
   outrigger::server::DrainRequest drain_request;
   std::string drain_timeout;
   CLI::App* drain = app.add_subcommand("drain", "Ask a running proxy to drain and end");
@@ -221,15 +246,16 @@ int Main(int argc, char** argv) {
   if (serve->parsed()) return Serve(source, app_health);
   if (check->parsed()) return Check(checked_file);
   if (schema->parsed()) return Schema(format);
+  if (wait->parsed()) {
+    const std::optional<absl::Duration> timeout = ParseTimeout("wait", start_timeout);
+    if (!timeout.has_value()) return kUsage;
+    start_request.timeout = *timeout;
+    return Wait(start_request);
+  }
   if (drain->parsed()) {
     if (!drain_timeout.empty()) {
-      const absl::StatusOr<absl::Duration> timeout =
-          outrigger::config::ParseDuration(drain_timeout);
-      if (!timeout.ok()) {
-        fmt::print(stderr, "outrigger drain: --timeout: {}\n",
-                   std::string(timeout.status().message()));
-        return kUsage;
-      }
+      const std::optional<absl::Duration> timeout = ParseTimeout("drain", drain_timeout);
+      if (!timeout.has_value()) return kUsage;
       drain_request.timeout = *timeout;
     }
     return Drain(drain_request);

@@ -1,5 +1,6 @@
 """The process: command line, start, limits of the system, two workers, drain and end."""
 
+import http.server
 import json
 import os
 import signal
@@ -13,6 +14,12 @@ import harness
 from harness import answering, request, response
 
 
+def free_address():
+    """Where nobody listens."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return f"127.0.0.1:{free.getsockname()[1]}"
+
+
 class CommandLine(harness.TestCase):
     def write(self, text):
         path = os.path.join(self.folder, "config.yaml")
@@ -21,7 +28,8 @@ class CommandLine(harness.TestCase):
         return path
 
     def test_help_and_version(self):
-        for arguments in (["--help"], ["serve", "--help"], ["check", "--help"], ["drain", "--help"]):
+        for arguments in (["--help"], ["serve", "--help"], ["check", "--help"], ["drain", "--help"],
+                          ["wait", "--help"]):
             done = self.program(*arguments)
             self.assertEqual(done.returncode, 0, arguments)
             self.assertIn("outrigger", done.stdout + done.stderr)
@@ -33,7 +41,7 @@ class CommandLine(harness.TestCase):
     def test_wrong_usage_ends_with_2(self):
         for arguments in ([], ["dance"], ["serve"], ["serve", "--config"], ["check"], ["serve", "--frob"],
                           ["serve", "--config", "a", "--optional"], ["schema", "--format", "xml"],
-                          ["drain", "--timeout", "soon"]):
+                          ["drain", "--timeout", "soon"], ["wait", "--timeout", "soon"]):
             done = self.program(*arguments)
             self.assertEqual(done.returncode, 2, arguments)
             self.assertTrue(done.stderr, arguments)
@@ -45,6 +53,45 @@ class CommandLine(harness.TestCase):
         done = self.program("schema", "--format", "markdown")
         self.assertEqual(done.returncode, 0)
         self.assertIn("header_timeout", done.stdout)
+
+    def test_wait_gives_up_after_its_time_and_says_why(self):
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            for address, problem in ((f"127.0.0.1:{silent.getsockname()[1]}", "did not answer"), (free_address(), "refused")):
+                done = self.program("wait", "--admin", address, "--timeout", "300ms")
+                self.assertEqual(done.returncode, 1)
+                for word in ("not started within 300ms", address, problem):
+                    self.assertIn(word, done.stderr)
+        done = self.program("wait", "--admin", "localhost:1")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("numeric", done.stderr)
+
+    def test_wait_takes_the_proxy_s_word_for_it(self):
+        class Starting(http.server.BaseHTTPRequestHandler):
+            asked = 0
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self):
+                Starting.asked += 1
+                self.send_response(503 if Starting.asked < 3 else 200)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def log_message(self, *_):
+                pass
+        with http.server.HTTPServer(("127.0.0.1", 0), Starting) as server:
+            serving = threading.Thread(target=server.serve_forever)
+            serving.start()
+            try:
+                address = f"127.0.0.1:{server.server_port}"
+                done = self.program("wait", "--admin", address)
+                self.assertEqual((done.returncode, done.stderr, Starting.asked), (0, "", 3))
+                Starting.asked = -1000
+                done = self.program("wait", "--admin", address, "--timeout", "200ms")
+                self.assertEqual(done.returncode, 1)
+                self.assertIn("HTTP/1.1 503", done.stderr)
+            finally:
+                server.shutdown()
+                serving.join()
 
     def test_check_accepts_a_good_file(self):
         path = self.write("upstreams: [{name: app, endpoints: [127.0.0.1:8000]}]\n")
@@ -359,13 +406,21 @@ class Drain(harness.TestCase):
         self.assertEqual(proxy.wait_exit(), 0)
         stream.read_to_end()
 
+    def test_wait_is_over_when_it_has_started(self):
+        address = free_address()
+        command = subprocess.Popen([harness.OUTRIGGER, "wait", "--admin", address, "--timeout", "60s"], stderr=subprocess.PIPE)
+        config = self.config(self.service)
+        config["admin"]["address"] = address
+        proxy = self.outrigger_with(config)
+        self.assertEqual(command.communicate(timeout=harness.DEADLINE)[1], b"")
+        self.assertEqual(command.returncode, 0)
+        self.assertEqual(proxy.admin("GET", "/startupz")[0], 200)
+
     def test_drain_of_nobody_fails_with_a_message(self):
-        free = socket.create_server(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-        free.close()
-        done = self.program("drain", "--admin", f"127.0.0.1:{port}")
+        address = free_address()
+        done = self.program("drain", "--admin", address)
         self.assertEqual(done.returncode, 1)
-        self.assertIn(str(port), done.stderr)
+        self.assertIn(address, done.stderr)
 
     def test_idle_it_ends_at_once_when_the_service_is_gone(self):
         """K8-3: no lame duck for a Job whose main container has ended."""
