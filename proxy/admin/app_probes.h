@@ -42,7 +42,7 @@ absl::StatusOr<AppProbe> ParseAppProbe(std::string_view text);
 // The header of the request to the app: the client's fields but those of its connection.
 std::string AppProbeFields(const Request& request, std::string_view address);
 
-class AppProbes final : public AppAsker {
+class AppProbes final : public Answerer {
  public:
   static constexpr size_t kMaxAsking = 8;
 

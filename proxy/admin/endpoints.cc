@@ -71,6 +71,7 @@ const Endpoints::Endpoint Endpoints::kEndpoints[] = {
     {"GET", "/ready", Endpoint::Access::kAnyone, &Endpoints::Readyz},
     {"GET", "/startupz", Endpoint::Access::kAnyone, &Endpoints::Startupz},
     {"GET", "/.outrigger/app-health/", Endpoint::Access::kAnyone, &Endpoints::AppProbe},
+    {"GET", "/.outrigger/app-stop/", Endpoint::Access::kAnyone, &Endpoints::AppStop},
     {"GET", "/metrics", Endpoint::Access::kAnyone, &Endpoints::Metrics},
     {"GET", "/config", Endpoint::Access::kLoopback, &Endpoints::Config},
     {"GET", "/breakers", Endpoint::Access::kLoopback, &Endpoints::Breakers},
@@ -139,7 +140,11 @@ std::optional<Reply> Endpoints::Startupz(const Call& call) {
 }
 
 std::optional<Reply> Endpoints::AppProbe(const Call& call) {
-  return app_.Ask(call.argument, call.request, call.make_complete);
+  return app_probes_.Ask(call.argument, call.request, call.make_complete);
+}
+
+std::optional<Reply> Endpoints::AppStop(const Call& call) {
+  return app_stops_.Ask(call.argument, call.request, call.make_complete);
 }
 
 std::optional<Reply> Endpoints::Metrics(const Call&) {

@@ -5,15 +5,16 @@
 //   GET     /ready                        as /readyz
 //   GET     /metrics
 //   GET     /.outrigger/app-health/{container}/{probe}   the app's own probe, see app_probes.h
+//   GET     /.outrigger/app-stop/{seconds}               the app's PreStop hook, see app_stops.h
 //   and for clients on loopback only:
 //   GET     /config
 //   GET     /breakers
 //   POST    /breakers/{id}:{open,close,auto}
 //   GET     /idempotency
 //   DELETE  /idempotency/{hash}
-//   POST    /drain                        ?wait answers when the drain is over, ?timeout=20s bounds
-//   it GET     /log-level PUT     /log-level                    body: debug, info, warn, error or
-//   off
+//   POST    /drain                        ?wait answers when it is over, ?timeout=20s bounds it
+//   GET     /log-level
+//   PUT     /log-level                    body: debug, info, warn, error or off
 //
 // HEAD is allowed where GET is. Runs on the admin thread.
 
@@ -42,18 +43,19 @@ struct Reply {
 // goes away without one, the client gets 500.
 using CompleteFunction = std::function<void(Reply)>;
 
-// Puts a probe to the app. As Endpoints::Handle, for the probe of this name.
-class AppAsker {
+// Answers what is asked for below one path. As Endpoints::Handle; `name` is what follows the path.
+class Answerer {
  public:
-  virtual ~AppAsker() = default;
+  virtual ~Answerer() = default;
   virtual std::optional<Reply> Ask(std::string_view name, const Request& request,
                                    const std::function<CompleteFunction()>& make_complete) = 0;
 };
 
 class Endpoints {
  public:
-  Endpoints(HealthState& health, Backend& backend, AppAsker& app)
-      : health_(health), backend_(backend), app_(app) {}
+  // `app_probes` and `app_stops`: what is below /.outrigger/.
+  Endpoints(HealthState& health, Backend& backend, Answerer& app_probes, Answerer& app_stops)
+      : health_(health), backend_(backend), app_probes_(app_probes), app_stops_(app_stops) {}
 
   // Nothing when the answer comes later through what `make_complete` returned.
   std::optional<Reply> Handle(const Request& request, MonoTime now,
@@ -70,6 +72,7 @@ class Endpoints {
   std::optional<Reply> Readyz(const Call& call);
   std::optional<Reply> Startupz(const Call& call);
   std::optional<Reply> AppProbe(const Call& call);
+  std::optional<Reply> AppStop(const Call& call);
   std::optional<Reply> Metrics(const Call& call);
   std::optional<Reply> Config(const Call& call);
   std::optional<Reply> Breakers(const Call& call);
@@ -82,7 +85,8 @@ class Endpoints {
 
   HealthState& health_;
   Backend& backend_;
-  AppAsker& app_;
+  Answerer& app_probes_;
+  Answerer& app_stops_;
 };
 
 }  // namespace outrigger::admin

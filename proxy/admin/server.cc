@@ -17,6 +17,7 @@
 #include <utility>
 
 #include "absl/container/flat_hash_map.h"
+#include "proxy/admin/app_stops.h"
 #include "proxy/admin/loopback.h"
 #include "proxy/base/time.h"
 
@@ -89,7 +90,8 @@ class Server::Core : public Connection::Owner {
       : health_(health),
         options_(std::move(options)),
         app_probes_(loop_, options_.app_probes),
-        endpoints_(health, backend, app_probes_),
+        app_stops_(loop_),
+        endpoints_(health, backend, app_probes_, app_stops_),
         observe_timer_(loop_.NewTimer(OnObserve, this)),
         accept_timer_(loop_.NewTimer(OnAcceptAgain, this)),
         stop_timer_(loop_.NewTimer(OnStopTimer, this)),
@@ -132,6 +134,7 @@ class Server::Core : public Connection::Owner {
   const Options options_;
   Loop loop_;
   AppProbes app_probes_;
+  AppStops app_stops_;
   Endpoints endpoints_;
   ListenerPtr listener_;
   EventPtr observe_timer_;
@@ -250,6 +253,7 @@ std::optional<Reply> Server::Core::OnRequest(Connection& connection, const Reque
 
 void Server::Core::OnEnd(Connection& connection) {
   app_probes_.OnClientLeft(connection.id());
+  app_stops_.OnClientLeft(connection.id());
   auto found = connections_.find(connection.id());
   ended_.push_back(std::move(found->second));
   connections_.erase(found);
@@ -285,8 +289,10 @@ void Server::Core::BeginStop() {
   listener_ = nullptr;
   checkers_.clear();
   for (const auto& [id, connection] : connections_) connection->CloseAfterReply();
+  app_stops_.AnswerAll();
   stop_deadline_ = PreciseNow() + kStopPatience;
-  StopIfQuiet();
+  // After the answers, which come by mail.
+  loop_.mailbox()->Post([this] { StopIfQuiet(); });
 }
 
 // Looks again until replies that are on their way have been sent.

@@ -416,6 +416,18 @@ class Drain(harness.TestCase):
         self.assertEqual(command.returncode, 0)
         self.assertEqual(proxy.admin("GET", "/startupz")[0], 200)
 
+    def test_hooks_of_the_app_are_answered_when_all_is_over(self):
+        proxy = self.draining(lame_duck="100ms")
+        hook = socket.create_connection(("127.0.0.1", proxy.admin_port), timeout=harness.DEADLINE)
+        with hook:
+            hook.sendall(b"GET /.outrigger/app-stop/600 HTTP/1.1\r\n\r\n")
+            proxy.signal(signal.SIGTERM)
+            answer = b""
+            while more := hook.recv(1000):
+                answer += more
+        self.assertTrue(answer.startswith(b"HTTP/1.1 200 "), answer)
+        self.assertEqual(proxy.wait_exit(), 0)
+
     def test_drain_of_nobody_fails_with_a_message(self):
         address = free_address()
         done = self.program("drain", "--admin", address)

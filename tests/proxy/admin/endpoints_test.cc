@@ -13,7 +13,7 @@ namespace {
 using ::testing::HasSubstr;
 using ::testing::StartsWith;
 
-class FakeApp : public AppAsker {
+class FakeApp : public Answerer {
  public:
   std::optional<Reply> Ask(std::string_view name, const Request&,
                            const std::function<CompleteFunction()>&) override {
@@ -45,7 +45,7 @@ class EndpointsTest : public ::testing::Test {
   HealthState health{{.workers = 1, .started_at = now}};
   FakeBackend backend;
   FakeApp app;
-  Endpoints endpoints{health, backend, app};
+  Endpoints endpoints{health, backend, app, app};
   std::optional<Reply> late_reply;
 };
 
@@ -62,6 +62,8 @@ TEST_F(EndpointsTest, ProbesOfTheAppArePutToItByNameForAnyone) {
   EXPECT_EQ(Call("GET", "/.outrigger/app-health/llm/readiness").body, "no probe llm/readiness");
   EXPECT_EQ(Call("GET", "/.outrigger/app-health/").status, 404);
   EXPECT_EQ(Call("POST", "/.outrigger/app-health/a").status, 405);
+  EXPECT_EQ(Call("GET", "/.outrigger/app-stop/6").body, "no probe 6");
+  EXPECT_EQ(Call("GET", "/.outrigger/app-stop/").status, 404);
 }
 
 TEST_F(EndpointsTest, ReadyzAndItsAliasListWhatFails) {
