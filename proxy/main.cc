@@ -210,6 +210,11 @@ int Main(int argc, char** argv) {
   inject->add_option("--image", inject_options.image, "The sidecar's image");
   inject->add_option("--port-name", inject_options.port_name,
                      "The port that it takes over; default: http");
+  inject
+      ->add_option("--sidecar", inject_options.kind,
+                   "native: an init container that goes on running (Kubernetes 1.32 and later); "
+                   "container: the first of the containers; default: native")
+      ->check(CLI::IsMember({"native", "container"}));
 
   outrigger::injector::Settings injector_settings;
   std::string lifetime = "30d";

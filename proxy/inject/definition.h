@@ -13,7 +13,8 @@ namespace outrigger::inject {
 
 using Json = nlohmann::ordered_json;
 
-// sidecar (a container), volume, labels, annotations, portName, appPreStopSeconds.
+// sidecars (a container for each kind, native and container), kind, volume, labels, annotations,
+// portName, appPreStopSeconds.
 const Json& Definition();
 
 // Another one, as text. InvalidArgument: says what is missing.

@@ -17,12 +17,18 @@ absl::StatusOr<Json> ParseDefinition(std::string_view text) {
   if (!definition.is_object()) {
     return absl::InvalidArgumentError("the definition is not an object in JSON");
   }
-  for (const char* key : {"sidecar", "volume", "labels", "annotations"}) {
+  for (const char* key : {"sidecars", "volume", "labels", "annotations"}) {
     if (!definition.contains(key) || !definition[key].is_object()) return Wrong(key, "an object");
   }
-  const Json& name = definition["sidecar"]["name"];
-  if (!name.is_string() || name != Definition()["sidecar"]["name"]) {
-    return Wrong("sidecar", "a container of the sidecar's name");
+  for (const auto& [kind, sidecar] : Definition()["sidecars"].items()) {
+    const Json& given = definition["sidecars"][kind];
+    if (!given.is_object() || !given.contains("name") || given["name"] != sidecar["name"]) {
+      return Wrong(fmt::format("sidecars.{}", kind), "a container of the sidecar's name");
+    }
+  }
+  const Json& kind = definition["kind"];
+  if (!kind.is_string() || !definition["sidecars"].contains(kind.get<std::string>())) {
+    return Wrong("kind", "native or container");
   }
   if (!definition["volume"]["configMap"].is_object()) {
     return Wrong("volume", "a volume of a ConfigMap");

@@ -12,6 +12,8 @@ namespace outrigger::inject {
 namespace {
 
 constexpr std::string_view kName = "outrigger";
+constexpr std::string_view kNative = "native";
+constexpr char kDefaultContainer[] = "kubectl.kubernetes.io/default-container";
 // What a drain leaves of the grace period.
 constexpr int64_t kReserveSeconds = 5;
 constexpr int64_t kDefaultGraceSeconds = 30;
@@ -107,6 +109,10 @@ void MovePort(Json& container, const std::string& name) {
   }
 }
 
+const Json& AdminPort(const Json& sidecar) {
+  return At(PortNamed(sidecar, "outrigger-prom"), "containerPort");
+}
+
 // What the container calls a port, or its number; null when it has none of that name.
 const Json& NumberOf(const Json& container, const Json& port) {
   if (!port.is_string()) return port;
@@ -131,20 +137,41 @@ std::vector<std::string> SendProbesToSidecar(const Json& sidecar, Json& containe
                                number.get<int64_t>(), path.starts_with('/') ? "" : "/", path));
     Json& place = container[probe]["httpGet"];
     place["path"] = fmt::format("/.outrigger/app-health/{}/{}", name, short_name);
-    place["port"] = At(PortNamed(sidecar, "outrigger-prom"), "containerPort");
+    place["port"] = AdminPort(sidecar);
   }
   return told;
 }
 
-void HoldBack(Json& container, int64_t wanted, int64_t grace) {
+// Where the sidecar is an ordinary container Kubernetes may have no hook that sleeps: then it is
+// the sidecar that answers late (proxy/admin/app_stops.h).
+void HoldBack(Json& container, int64_t wanted, int64_t grace, const Json& sidecar, bool is_native) {
   const int64_t seconds = grace > wanted + 2 ? wanted : grace / 2;
   if (wanted <= 0 || seconds <= 0 || !At(At(container, "lifecycle"), "preStop").is_null()) return;
-  container["lifecycle"]["preStop"] = {{"sleep", {{"seconds", seconds}}}};
+  Json& hook = container["lifecycle"]["preStop"];
+  if (is_native) {
+    hook = {{"sleep", {{"seconds", seconds}}}};
+  } else {
+    hook = {{"httpGet",
+             {{"path", fmt::format("/.outrigger/app-stop/{}", seconds)},
+              {"port", AdminPort(sidecar)}}}};
+  }
 }
 
-Json Sidecar(const Json& definition, const Options& options, const Json& annotations,
+// Native, it starts before all other init containers, and else before all other containers.
+void PutFirst(Json sidecar, bool is_native, Json& metadata, Json& spec) {
+  Json& containers = spec[is_native ? "initContainers" : "containers"];
+  if (!containers.is_array()) containers = Json::array();
+  const bool has_default = At(metadata, "annotations").contains(kDefaultContainer);
+  if (!is_native && !has_default && !containers.empty() && containers[0].contains("name")) {
+    // The first of the containers is the one that kubectl takes.
+    metadata["annotations"][kDefaultContainer] = containers[0]["name"];
+  }
+  containers.insert(containers.begin(), std::move(sidecar));
+}
+
+Json Sidecar(const Json& form, const Options& options, const Json& annotations,
              const std::string& upstream, const std::string& port_name, int64_t grace) {
-  Json sidecar = definition["sidecar"];
+  Json sidecar = form;
   const int64_t drain = grace > kReserveSeconds + 1 ? grace - kReserveSeconds : 1;
   Fill(sidecar, "@upstream", upstream);
   Fill(sidecar, "@port", port_name);
@@ -189,10 +216,6 @@ Outcome InjectPod(const Options& options, Json& metadata, Json& spec) {
       metadata["annotations"][key] = value;
     }
   }
-  Json& init = spec["initContainers"];
-  if (!init.is_array()) init = Json::array();
-  init.insert(init.begin(), Sidecar(definition, options, annotations, upstream, port_name, grace));
-
   Json volume = definition["volume"];
   if (const Json& named = At(annotations, "outrigger/config"); named.is_string()) {
     volume["configMap"]["name"] = named;
@@ -203,7 +226,10 @@ Outcome InjectPod(const Options& options, Json& metadata, Json& spec) {
   volumes.push_back(std::move(volume));
 
   const bool is_on_loopback = Text(At(annotations, "outrigger/app-localhost")) == "true";
-  Json& sidecar = spec["initContainers"][0];
+  const std::string kind = options.kind.empty() ? Text(definition["kind"]) : options.kind;
+  const bool is_native = kind == kNative;
+  Json sidecar =
+      Sidecar(definition["sidecars"][kind], options, annotations, upstream, port_name, grace);
   for (Json& container : spec["containers"]) {
     if (is_on_loopback) {
       for (std::string& told : SendProbesToSidecar(sidecar, container)) {
@@ -211,8 +237,9 @@ Outcome InjectPod(const Options& options, Json& metadata, Json& spec) {
       }
     }
     MovePort(container, port_name);
-    HoldBack(container, definition["appPreStopSeconds"], grace);
+    HoldBack(container, definition["appPreStopSeconds"], grace, sidecar, is_native);
   }
+  PutFirst(std::move(sidecar), is_native, metadata, spec);
   return {true, ""};
 }
 

@@ -4,7 +4,7 @@
 //   Outcome outcome = InjectPod(options, metadata, spec);   // of a Pod or of a pod's template
 //   if (outcome.is_injected) ...
 //
-// Pure: no files, no clock. Injecting a second time changes nothing.
+// Pure: no files, no clock. Injecting a second time changes nothing, be it as the other kind.
 
 #pragma once
 
@@ -18,6 +18,9 @@ struct Options {
   const Json* definition = nullptr;  // null: the one that is compiled in; outlives the call
   std::string image;                 // empty: the definition's
   std::string port_name;             // empty: the definition's
+  // native: an init container that goes on running. container: the first of the pod's containers,
+  // which holds those after it back. Empty: the definition's.
+  std::string kind;
 };
 
 struct Outcome {

@@ -201,11 +201,13 @@ int Injector::Run() {
     signals_.push_back(std::make_unique<SignalEvent>(*this, number));
   }
   if (keeper_ != nullptr) tasks_.Spawn(keeper_->Run());
+  const std::string kind = definition_->at("kind");
   logs_.shared()
       .Info("injector_started")
       .Str("version", server::kVersion)
       .Str("address", address_.ToString())
-      .Str("image", definition_->at("sidecar").value("image", ""));
+      .Str("image", definition_->at("sidecars").at(kind).value("image", ""))
+      .Str("sidecar", kind);
   loop_.Run();
   return 0;
 }

@@ -22,6 +22,12 @@ std::string Escaped(const std::string& name) {
   return escaped;
 }
 
+// Containers, volumes, ports and the like keep their names while they change.
+bool IsTheSameElement(const Json& before, const Json& after) {
+  if (!before.is_object() || !before.contains("name")) return before == after;
+  return after.is_object() && after.contains("name") && before["name"] == after["name"];
+}
+
 class Patch {
  public:
   void Compare(const Json& before, const Json& after, const std::string& path) {
@@ -64,9 +70,11 @@ class Patch {
         Compare(before[i], after[i], fmt::format("{}/{}", path, i));
       }
     } else if (before.size() < after.size() &&
-               std::equal(before.rbegin(), before.rend(), after.rbegin())) {
-      for (size_t i = after.size() - before.size(); i > 0; --i) {
-        Append("add", path + "/0", &after[i - 1]);
+               std::equal(before.rbegin(), before.rend(), after.rbegin(), IsTheSameElement)) {
+      const size_t more = after.size() - before.size();
+      for (size_t i = more; i > 0; --i) Append("add", path + "/0", &after[i - 1]);
+      for (size_t i = 0; i < before.size(); ++i) {
+        Compare(before[i], after[i + more], fmt::format("{}/{}", path, i + more));
       }
     } else if (before.size() < after.size() &&
                std::equal(before.begin(), before.end(), after.begin())) {

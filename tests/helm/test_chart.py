@@ -1,6 +1,7 @@
 """What the chart accepts and makes, as Helm says without a cluster."""
 
 import base64
+import json
 import pathlib
 import subprocess
 import unittest
@@ -68,9 +69,52 @@ class Values(unittest.TestCase):
         self.assertNotIn("/readyz", done.stdout)
 
     def test_old_clusters_are_refused(self):
-        done = template(version="1.31.9")
+        done = template(version="1.23.17")
         self.assertNotEqual(done.returncode, 0)
-        self.assertIn("1.32.0", done.stderr)
+        self.assertIn("1.24.0", done.stderr)
+
+
+class Kind(unittest.TestCase):
+    """The sidecar as an init container that goes on running, or as an ordinary container."""
+
+    def definition(self, *arguments, **options):
+        done = template(*arguments, apis=(), **options)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        text = done.stdout.split("  definition.json: |\n")[1].split("\n---\n")[0]
+        return json.loads(text)
+
+    def test_it_is_what_the_cluster_can_unless_a_value_says_otherwise(self):
+        for version, kind in (("1.24.0", "container"), ("1.28.15", "container"), ("v1.31.9-eks-5678", "container"),
+                              ("1.32.0", "native"), ("v1.32.1-gke.100", "native"), ("1.37.0", "native")):
+            self.assertEqual(self.definition(version=version)["kind"], kind, version)
+        self.assertEqual(self.definition("--set", "sidecar.kind=native", version="1.30.1")["kind"], "native")
+        self.assertEqual(self.definition("--set", "sidecar.kind=container")["kind"], "container")
+
+    def test_native_where_there_are_none_is_refused(self):
+        done = template("--set", "sidecar.kind=native", apis=(), version="1.29.14")
+        self.assertNotEqual(done.returncode, 0)
+        for word in ("sidecar.kind: native", "1.30", "v1.29.14", "container"):
+            self.assertIn(word, done.stderr)
+        done = template("--set", "sidecar.kind=both", apis=())
+        self.assertNotEqual(done.returncode, 0)
+        self.assertIn("/sidecar/kind", done.stderr)
+
+    def test_both_are_one_definition(self):
+        sidecars = self.definition()["sidecars"]
+        self.assertEqual(sidecars["native"].pop("restartPolicy"), "Always")
+        post_start = sidecars["container"]["lifecycle"].pop("postStart")
+        self.assertEqual(post_start, {"exec": {"command": ["/usr/bin/outrigger", "wait", "--timeout", "120s"]}})
+        self.assertEqual(sidecars["native"], sidecars["container"])
+
+    def test_the_policy_puts_it_where_its_kind_belongs(self):
+        place = 'JSONPatch{op: "add", path: "/spec/%s/0"'
+        native, container = template().stdout, template("--set", "sidecar.kind=container").stdout
+        self.assertIn(place % "initContainers", native)
+        self.assertNotIn(place % "containers", native)
+        self.assertIn(place % "containers", container)
+        self.assertNotIn("initContainers/0", container)
+        self.assertNotIn("restartPolicy", container)
+        self.assertNotIn('"sleep"', container)
 
 
 class Objects(unittest.TestCase):

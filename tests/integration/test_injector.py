@@ -222,13 +222,21 @@ class Reviews(InjectorTestCase):
         pair = self.authority.issue("server", f"DNS:{NAME}")
         with open(os.path.join(os.path.dirname(__file__), "../../proxy/inject/definition.json"), encoding="utf-8") as file:
             definition = json.load(file)
-        definition["sidecar"]["image"] = "registry.example/o:9"
+        definition["sidecars"]["native"]["image"] = "registry.example/o:9"
         path = os.path.join(self.folder, "definition.json")
         with open(path, "w", encoding="utf-8") as file:
             json.dump(definition, file)
         injector = self.wait_address(self.start("--cert", pair.cert, "--key", pair.key, "--definition", path))
         answer = self.mutate(self.client(injector), review()).json()
         self.assertEqual(patched(review()["request"]["object"], answer)["spec"]["initContainers"][0]["image"], "registry.example/o:9")
+        definition["kind"] = "container"
+        with open(path, "w", encoding="utf-8") as file:
+            json.dump(definition, file)
+        injector = self.wait_address(self.start("--cert", pair.cert, "--key", pair.key, "--definition", path))
+        answer = self.mutate(self.client(injector), review()).json()
+        spec = patched(review()["request"]["object"], answer)["spec"]
+        self.assertNotIn("initContainers", spec)
+        self.assertEqual(spec["containers"][0]["lifecycle"]["postStart"]["exec"]["command"][1], "wait")
         for text, problem in (("{", "not an object in JSON"), ('{"sidecar": {}}', "the definition's")):
             with open(path, "w", encoding="utf-8") as file:
                 file.write(text)

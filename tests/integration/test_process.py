@@ -41,7 +41,7 @@ class CommandLine(harness.TestCase):
     def test_wrong_usage_ends_with_2(self):
         for arguments in ([], ["dance"], ["serve"], ["serve", "--config"], ["check"], ["serve", "--frob"],
                           ["serve", "--config", "a", "--optional"], ["schema", "--format", "xml"],
-                          ["drain", "--timeout", "soon"], ["wait", "--timeout", "soon"]):
+                          ["drain", "--timeout", "soon"], ["wait", "--timeout", "soon"], ["inject", "--sidecar", "other"]):
             done = self.program(*arguments)
             self.assertEqual(done.returncode, 2, arguments)
             self.assertTrue(done.stderr, arguments)

@@ -3,19 +3,23 @@ The sidecar: the one definition behind every way to get it into a pod.
 
   {{ include "outrigger.sidecar" (dict "scope" .Subcharts.outrigger "upstream" "127.0.0.1:8000") }}
 
-is an element of a pod's initContainers, for a chart that has this one as a dependency. Arguments:
+is an element of a pod's initContainers or, as an ordinary container (outrigger.sidecarKind), the first of its
+containers. For a chart that has this one as a dependency outrigger.initContainers and outrigger.containers, with the
+same arguments, are it in its place and nothing in the other. Arguments:
 
   scope       this chart's scope: `.` within it, `.Subcharts.outrigger` in the chart that depends on it
   upstream    host:port of the app
   portName    name of the port that takes requests; default: injection.portName
   drain       how long its PreStop may take: terminationGracePeriodSeconds - 5s; default: 25s
   resources   default: sidecar.resources
+  kind        native or container; default: what sidecar.kind comes to
   appHealth   arguments for probes of an app that listens on loopback only, see docs/kubernetes.md
 
 A value that begins with `cel:` is an expression for outrigger.cel.
 */}}
 {{- define "outrigger.sidecar" -}}
 {{- $values := .scope.Values -}}
+{{- $isNative := eq (.kind | default (include "outrigger.sidecarKind" .scope)) "native" -}}
 {{- $args := concat (list "serve" "--config" "/etc/outrigger/config.yaml" "--optional" "--upstream" .upstream) $values.sidecar.extraArgs -}}
 {{- if kindIs "string" .appHealth -}}
 {{- $args = printf "cel:%s + %s" (include "outrigger.cel" $args) (trimPrefix "cel:" .appHealth) -}}
@@ -25,7 +29,9 @@ A value that begins with `cel:` is an expression for outrigger.cel.
 name: outrigger
 image: {{ include "outrigger.image" .scope }}
 imagePullPolicy: {{ $values.image.pullPolicy }}
+{{- if $isNative }}
 restartPolicy: Always
+{{- end }}
 args: {{ toJson $args }}
 {{- with $values.sidecar.env }}
 env: {{ toJson . }}
@@ -33,7 +39,7 @@ env: {{ toJson . }}
 ports:
   - {name: {{ .portName | default $values.injection.portName | toJson }}, containerPort: 15001, protocol: TCP}
   - {name: outrigger-prom, containerPort: 15020, protocol: TCP}
-# The app starts when this has passed. It says nothing of the app, which could not pass before it.
+# With a native sidecar the app starts when this has passed. It says nothing of the app, which could not pass before it.
 startupProbe:
   {{ include "outrigger.probe" (dict "scope" .scope "path" "/startupz" "service" "startup") }}
   periodSeconds: 1
@@ -50,8 +56,15 @@ livenessProbe:
   periodSeconds: 10
   timeoutSeconds: 3
   failureThreshold: 3
-# The image has no shell. PreStop hooks of all containers begin at once; the SIGTERM comes when the app has ended.
+# The image has no shell. PreStop hooks of all containers begin at once. The SIGTERM comes when the app has ended or, to
+# an ordinary container, after the hook.
 lifecycle:
+{{- if not $isNative }}
+  # The kubelet starts the containers one after the other, the next one when this hook has ended.
+  postStart:
+    exec:
+      command: [/usr/bin/outrigger, wait, --timeout, 120s]
+{{- end }}
   preStop:
     exec:
       command: [/usr/bin/outrigger, drain, --wait, --timeout, {{ .drain | default "25s" | toJson }}]
@@ -59,6 +72,34 @@ resources: {{ .resources | default $values.sidecar.resources | toJson }}
 securityContext: {{- include "outrigger.securityContext" .scope | nindent 2 }}
 volumeMounts:
   - {name: outrigger-config, mountPath: /etc/outrigger, readOnly: true}
+{{- end }}
+
+{{/* The sidecar in a list of a pod's init containers, or of its containers, in whichever it belongs. */}}
+{{- define "outrigger.initContainers" -}}
+{{- if eq (include "outrigger.sidecarKind" .scope) "native" -}}
+- {{- include "outrigger.sidecar" . | nindent 2 }}
+{{- end -}}
+{{- end }}
+{{- define "outrigger.containers" -}}
+{{- if ne (include "outrigger.sidecarKind" .scope) "native" -}}
+- {{- include "outrigger.sidecar" . | nindent 2 }}
+{{- end -}}
+{{- end }}
+
+{{/*
+native: an init container that goes on running. container: the first of the pod's containers, where Services do not
+resolve the ports of native ones by name (kubernetes/kubernetes#127958). Its argument is this chart's scope.
+*/}}
+{{- define "outrigger.sidecarKind" -}}
+{{- $kind := .Values.sidecar.kind -}}
+{{- $version := .Capabilities.KubeVersion.Version -}}
+{{- if eq $kind "auto" -}}
+{{ ternary "native" "container" (semverCompare ">= 1.32.0-0" $version) }}
+{{- else if and (eq $kind "native") (semverCompare "< 1.30.0-0" $version) -}}
+{{ fail (printf "sidecar.kind: native needs Kubernetes 1.30, which has native sidecars and hooks that sleep; this one is %s. Take container, or auto." $version) }}
+{{- else -}}
+{{ $kind }}
+{{- end -}}
 {{- end }}
 
 {{- define "outrigger.securityContext" -}}
@@ -89,10 +130,20 @@ configMap:
   optional: {{ hasKey . "optional" | ternary .optional true | toJson }}
 {{- end }}
 
-{{/* The lifecycle of the app's container. Arguments: scope, seconds (default: appPreStopSeconds). */}}
+{{/*
+The lifecycle of the app's container. Arguments: scope, seconds (default: appPreStopSeconds). Where the sidecar is an
+ordinary container Kubernetes may have no hook that sleeps: it is the sidecar that answers late.
+*/}}
 {{- define "outrigger.appLifecycle" -}}
+{{- $seconds := .seconds | default .scope.Values.appPreStopSeconds -}}
 preStop:
-  sleep: {seconds: {{ .seconds | default .scope.Values.appPreStopSeconds | toJson }}}
+{{- if eq (include "outrigger.sidecarKind" .scope) "native" }}
+  sleep: {seconds: {{ toJson $seconds }}}
+{{- else if kindIs "string" $seconds }}
+  httpGet: {path: {{ printf "cel:\"/.outrigger/app-stop/\" + string(%s)" (trimPrefix "cel:" $seconds) | toJson }}, port: 15020}
+{{- else }}
+  httpGet: {path: /.outrigger/app-stop/{{ int $seconds }}, port: 15020}
+{{- end }}
 {{- end }}
 
 {{/* Labels and annotations of a pod with the sidecar. */}}
@@ -106,12 +157,16 @@ prometheus.io/path: /metrics
 {{- end }}
 
 {{/*
-All of it as JSON for the program, with marks for what differs between pods. Its argument is this chart's scope.
+All of it as JSON for the program, with marks for what differs between pods: the sidecar in both its forms, and which
+it is. Its argument is this chart's scope.
 */}}
 {{- define "outrigger.definition" -}}
-{{- $sidecar := include "outrigger.sidecar" (dict "scope" . "upstream" "@upstream" "portName" "@port" "drain" "@drain") | fromYaml -}}
+{{- $sidecars := dict -}}
+{{- range $kind := list "native" "container" -}}
+{{- $_ := set $sidecars $kind (include "outrigger.sidecar" (dict "scope" $ "kind" $kind "upstream" "@upstream" "portName" "@port" "drain" "@drain") | fromYaml) -}}
+{{- end -}}
 {{- $annotations := ternary (include "outrigger.podAnnotations" . | fromYaml) dict .Values.metrics.scrapeAnnotations -}}
-{{- dict "sidecar" $sidecar "volume" (include "outrigger.volume" (dict "scope" .) | fromYaml)
+{{- dict "sidecars" $sidecars "kind" (include "outrigger.sidecarKind" .) "volume" (include "outrigger.volume" (dict "scope" .) | fromYaml)
   "labels" (include "outrigger.podLabels" . | fromYaml) "annotations" $annotations
   "portName" .Values.injection.portName "appPreStopSeconds" (int .Values.appPreStopSeconds) | toJson -}}
 {{- end }}

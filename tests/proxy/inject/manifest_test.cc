@@ -3,8 +3,10 @@
 #include <fstream>
 #include <iterator>
 #include <string>
+#include <tuple>
 #include <vector>
 
+#include "fmt/format.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "proxy/inject/yaml.h"
@@ -64,12 +66,53 @@ TEST(Inject, PutsTheSidecarFirstAndMovesThePort) {
   EXPECT_EQ(pod["spec"]["volumes"][0]["configMap"]["optional"], true);
 }
 
-TEST(Inject, ChangesNothingTheSecondTime) {
-  const Injected once = Inject(kPod);
-  EXPECT_THAT(once.remarks, IsEmpty());
-  const Injected twice = Inject(once.text);
-  EXPECT_EQ(twice.text, once.text);
-  EXPECT_THAT(twice.remarks, ElementsAre(HasSubstr("Pod p: not injected: it has the sidecar")));
+TEST(Inject, AsAnOrdinaryContainerItIsTheFirstAndHoldsTheOthersBack) {
+  const Json pod = First(Inject(kPod, {.kind = "container"}));
+  EXPECT_FALSE(pod["spec"].contains("initContainers"));
+  const Json& containers = pod["spec"]["containers"];
+  ASSERT_EQ(containers.size(), 3);
+  EXPECT_EQ(containers[0]["lifecycle"]["postStart"]["exec"]["command"].dump(),
+            R"(["/usr/bin/outrigger","wait","--timeout","120s"])");
+  EXPECT_EQ(containers[0]["lifecycle"]["preStop"]["exec"]["command"].back(), "15s");
+  EXPECT_EQ(containers[0]["startupProbe"]["httpGet"]["path"], "/startupz");
+  // Otherwise it is the same, and so are the others.
+  const Json native = First(Inject(kPod, {.kind = "native"}));
+  EXPECT_EQ(native, First(Inject(kPod)));
+  Json sidecar = containers[0];
+  sidecar["restartPolicy"] = "Always";
+  sidecar["lifecycle"].erase("postStart");
+  EXPECT_EQ(nlohmann::json(sidecar), nlohmann::json(native["spec"]["initContainers"][0]));
+  EXPECT_EQ(containers[1], native["spec"]["containers"][0]);
+  Json app = containers[2];
+  EXPECT_EQ(app["lifecycle"]["preStop"].dump(),
+            R"({"httpGet":{"path":"/.outrigger/app-stop/6","port":15020}})");
+  app["lifecycle"]["preStop"] = native["spec"]["containers"][1]["lifecycle"]["preStop"];
+  EXPECT_EQ(app, native["spec"]["containers"][1]);
+  EXPECT_EQ(pod["metadata"]["annotations"]["kubectl.kubernetes.io/default-container"], "helper");
+  EXPECT_FALSE(
+      native["metadata"]["annotations"].contains("kubectl.kubernetes.io/default-container"));
+}
+
+TEST(Inject, LeavesTheDefaultContainerThatAPodNames) {
+  const Json pod = First(Inject(R"(
+kind: Pod
+metadata: {annotations: {kubectl.kubernetes.io/default-container: b}}
+spec: {containers: [{name: a, ports: [{name: http, containerPort: 1}]}, {name: b}]}
+)",
+                                {.kind = "container"}));
+  EXPECT_EQ(pod["metadata"]["annotations"]["kubectl.kubernetes.io/default-container"], "b");
+}
+
+TEST(Inject, ChangesNothingTheSecondTimeAsEitherKind) {
+  for (const std::string kind : {"native", "container"}) {
+    const Injected once = Inject(kPod, {.kind = kind});
+    EXPECT_THAT(once.remarks, IsEmpty());
+    for (const std::string other : {"native", "container"}) {
+      const Injected twice = Inject(once.text, {.kind = other});
+      EXPECT_EQ(twice.text, once.text) << kind << " " << other;
+      EXPECT_THAT(twice.remarks, ElementsAre(HasSubstr("Pod p: not injected: it has the sidecar")));
+    }
+  }
 }
 
 TEST(Inject, ReachesThePodsOfControllers) {
@@ -192,9 +235,12 @@ TEST(Inject, TakesAnotherDefinitionOnlyIfItIsOne) {
   ASSERT_TRUE(ParseDefinition(text).ok());
   EXPECT_EQ(*ParseDefinition(text), Definition());
   const std::pair<const char*, Json> wrong[] = {
-      {"/sidecar", nullptr},      {"/sidecar/name", "other"}, {"/volume/configMap", nullptr},
-      {"/labels", "text"},        {"/annotations", 1},        {"/portName", 80},
-      {"/appPreStopSeconds", -1}, {"/appPreStopSeconds", "6"}};
+      {"/sidecars", nullptr},     {"/sidecars/native/name", "other"},
+      {"/sidecars/container", 1}, {"/kind", "other"},
+      {"/kind", nullptr},         {"/volume/configMap", nullptr},
+      {"/labels", "text"},        {"/annotations", 1},
+      {"/portName", 80},          {"/appPreStopSeconds", -1},
+      {"/appPreStopSeconds", "6"}};
   for (const auto& [pointer, value] : wrong) {
     Json definition = Definition();
     definition[Json::json_pointer(pointer)] = value;
@@ -202,7 +248,8 @@ TEST(Inject, TakesAnotherDefinitionOnlyIfItIsOne) {
     ASSERT_FALSE(parsed.ok()) << pointer;
     EXPECT_THAT(std::string(parsed.status().message()), HasSubstr("the definition's")) << pointer;
   }
-  for (const char* key : {"sidecar", "volume", "labels", "portName", "appPreStopSeconds"}) {
+  for (const char* key :
+       {"sidecars", "kind", "volume", "labels", "portName", "appPreStopSeconds"}) {
     Json definition = Definition();
     definition.erase(key);
     EXPECT_FALSE(ParseDefinition(definition.dump()).ok()) << key;
@@ -211,9 +258,35 @@ TEST(Inject, TakesAnotherDefinitionOnlyIfItIsOne) {
   EXPECT_FALSE(ParseDefinition("[]").ok());
 }
 
+std::string FileOfTheRepository(const std::string& path) {
+  std::ifstream file(std::string(OUTRIGGER_SOURCE_DIR) + "/" + path);
+  EXPECT_TRUE(file.is_open()) << path;
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+// A chart's own Deployment with the sidecar from the chart's template, and what the program makes
+// of the same without it.
+TEST(Inject, MakesTheSidecarThatTheLibraryTemplateMakes) {
+  for (const auto& [name, kind, place] : {std::tuple("library", "native", "initContainers"),
+                                          {"library-1.28", "container", "containers"}}) {
+    const std::string path = fmt::format("tests/helm/golden/{}.yaml", name);
+    const Json rendered = ReadYaml(FileOfTheRepository(path))->back();
+    Json plain = rendered;
+    Json& pod = plain["spec"]["template"];
+    pod["spec"][place].erase(0);
+    pod["spec"]["containers"][0].erase("lifecycle");
+    pod["metadata"] = {
+        {"annotations", {{"outrigger/upstream", "8000"}, {"outrigger/config", "x"}}}};
+    pod["spec"].erase("volumes");
+    const Json made = First(Inject(WriteYaml({plain}), {.kind = kind}))["spec"]["template"]["spec"];
+    const Json& expected = rendered["spec"]["template"]["spec"];
+    EXPECT_EQ(nlohmann::json(made[place][0]), nlohmann::json(expected[place][0])) << name;
+    EXPECT_EQ(made["containers"].back(), expected["containers"].back()) << name;
+  }
+}
+
 TEST(Inject, TakesTheSampleOfTheRepository) {
-  std::ifstream file(std::string(OUTRIGGER_SOURCE_DIR) + "/k8s/samples/llm.yaml");
-  const Injected injected = Inject(std::string(std::istreambuf_iterator<char>(file), {}));
+  const Injected injected = Inject(FileOfTheRepository("k8s/samples/llm.yaml"));
   EXPECT_THAT(injected.remarks, IsEmpty());
   EXPECT_THAT(injected.text, HasSubstr("- \"127.0.0.1:8000\""));
 }

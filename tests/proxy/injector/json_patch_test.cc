@@ -33,6 +33,12 @@ TEST(JsonPatch, SaysWhatChanged) {
       {"empty list", R"({"a":[]})", R"({"a":[1]})", R"([{"op":"add","path":"/a/0","value":1}])"},
       {"element", R"([{"name":"x","port":1},2])", R"([{"port":1},2])",
        R"([{"op":"remove","path":"/0/name"}])"},
+      {"in front of one that changes", R"({"a":[{"name":"x","p":1},{"name":"y"}]})",
+       R"({"a":[{"name":"n"},{"name":"x","p":2},{"name":"y"}]})",
+       R"([{"op":"add","path":"/a/0","value":{"name":"n"}},)"
+       R"({"op":"replace","path":"/a/1/p","value":2}])"},
+      {"in front of others", R"({"a":[{"name":"x"}]})", R"({"a":[{"name":"n"},{"name":"y"}]})",
+       R"([{"op":"replace","path":"/a","value":[{"name":"n"},{"name":"y"}]}])"},
       {"shorter", R"({"a":[1,2]})", R"({"a":[2]})",
        R"([{"op":"replace","path":"/a","value":[2]}])"},
       {"slash and tilde", R"({"m":{}})", R"({"m":{"a/b":1,"c~d":2,"~1":3}})",

@@ -188,7 +188,7 @@ TEST(Review, PodsWithoutMetadataOrWithNulls) {
 
 TEST(Review, TakesTheDefinitionOfTheRelease) {
   Json definition = inject::Definition();
-  definition["sidecar"]["image"] = "registry.example/o:9";
+  definition["sidecars"]["native"]["image"] = "registry.example/o:9";
   definition["portName"] = "web";
   definition["annotations"] = Json::object();
   definition["appPreStopSeconds"] = 0;
@@ -200,6 +200,28 @@ TEST(Review, TakesTheDefinitionOfTheRelease) {
   EXPECT_EQ(pod["spec"]["initContainers"][0]["image"], "registry.example/o:9");
   EXPECT_FALSE(pod["metadata"].contains("annotations"));
   EXPECT_FALSE(pod["spec"]["containers"][0].contains("lifecycle"));
+}
+
+TEST(Review, TakesTheKindOfTheRelease) {
+  Json definition = inject::Definition();
+  definition["kind"] = "container";
+  const Json review = Review();
+  const ReviewAnswer answer = Answer(review, {.definition = &definition});
+  const Json pod = Patched(review, answer);
+  EXPECT_EQ(pod["spec"]["initContainers"], review["request"]["object"]["spec"]["initContainers"]);
+  const Json& containers = pod["spec"]["containers"];
+  EXPECT_EQ(containers[0]["name"], "outrigger");
+  EXPECT_FALSE(containers[0].contains("restartPolicy"));
+  EXPECT_EQ(containers[0]["lifecycle"]["postStart"]["exec"]["command"][1], "wait");
+  EXPECT_EQ(containers[1]["lifecycle"]["preStop"]["httpGet"]["path"], "/.outrigger/app-stop/6");
+  EXPECT_EQ(pod["metadata"]["annotations"]["kubectl.kubernetes.io/default-container"],
+            containers[1]["name"]);
+  // Asked again, as the other kind too, it changes nothing.
+  Json again = review;
+  Pod(again) = pod;
+  for (const Json* asked : {static_cast<const Json*>(&definition), &inject::Definition()}) {
+    EXPECT_EQ(Answer(again, {.definition = asked}).verdict, Verdict::kLeftAlone);
+  }
 }
 
 TEST(Review, RefusesWhatIsNoReview) {
