@@ -68,6 +68,13 @@ void InjectObject(const Options& options, Json& object, std::vector<std::string>
   }
   if (outcome.is_injected) {
     *pod = std::move(changed);
+    const std::string kind = TextAt(object, "/kind");
+    if (options.kind == "container" && (kind == "Job" || kind == "CronJob")) {
+      remarks.push_back(
+          fmt::format("{}: completes only if its command ends the sidecar, an ordinary container, "
+                      "with POST http://127.0.0.1:15020/drain",
+                      NameOf(object)));
+    }
   } else {
     remarks.push_back(fmt::format("{}: not injected: {}", NameOf(object), outcome.reason));
   }

@@ -2,7 +2,7 @@
 //
 // Pods and the templates of Deployments, StatefulSets, DaemonSets, ReplicaSets, Jobs and CronJobs
 // get the sidecar; everything else passes as it is. Remarks name objects that were left alone and
-// why, and Services whose requests would go past the sidecar (K8-6).
+// why, Services whose requests would go past the sidecar (K8-6), and Jobs that would not complete.
 
 #pragma once
 

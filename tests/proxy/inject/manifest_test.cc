@@ -218,6 +218,22 @@ spec: {ports: [{port: 80, targetPort: http}, {port: 81, targetPort: 8000}, {port
               ElementsAre(HasSubstr("Service s: the targetPort of port 81"), HasSubstr("port 82")));
 }
 
+TEST(Inject, NamesJobsThatAnOrdinaryContainerKeepsFromCompleting) {
+  for (const std::string kind : {"Job", "CronJob", "Deployment"}) {
+    const std::string pod =
+        "{template: {spec: {containers: [{name: a, ports: [{name: http, containerPort: 1}]}]}}}";
+    const std::string spec = kind == "CronJob" ? "{jobTemplate: {spec: " + pod + "}}" : pod;
+    const std::string text = "{kind: " + kind + ", metadata: {name: j}, spec: " + spec + "}";
+    EXPECT_THAT(Inject(text).remarks, IsEmpty()) << kind;
+    const std::vector<std::string> remarks = Inject(text, {.kind = "container"}).remarks;
+    if (kind == "Deployment") {
+      EXPECT_THAT(remarks, IsEmpty());
+    } else {
+      EXPECT_THAT(remarks, ElementsAre(HasSubstr(kind + " j: completes only if"))) << kind;
+    }
+  }
+}
+
 TEST(Inject, PassesEverythingElse) {
   for (const std::string text :
        {"{kind: ConfigMap, data: {a: \"1\"}}", "[1, 2]", "text", "{kind: 3}", "{kind: Pod}",
