@@ -67,10 +67,10 @@ class Base:
         done = run("kubectl", "create", "--dry-run=server", "-o", "json", "-f", "-", input=json.dumps(pod))
         return json.loads(done.stdout)
 
-    def injected(self, manifest):
+    def injected(self, manifest, *arguments):
         """The text that `outrigger inject` makes of it."""
         image = self.cluster.images[OUTRIGGER]
-        return run(SOURCE / "build/image/bin/outrigger", "inject", "--image", image, input=json.dumps(manifest)).stdout
+        return run(SOURCE / "build/image/bin/outrigger", "inject", "--image", image, *arguments, input=json.dumps(manifest)).stdout
 
     def inject(self, pod):
         """dry_run, with the sidecar from `outrigger inject` instead of from the policy."""
@@ -107,7 +107,7 @@ def deployment(name, arguments, annotations=None, replicas=1, namespace=NAMESPAC
 def forget_token(spec):
     """The volume with the token of the service account has a name of its own in each pod."""
     spec["volumes"] = [v for v in spec["volumes"] if not v["name"].startswith("kube-api-access")]
-    for container in spec["initContainers"] + spec["containers"]:
+    for container in spec.get("initContainers", []) + spec["containers"]:
         container["volumeMounts"] = [m for m in container["volumeMounts"] if not m["name"].startswith("kube-api-access")]
 
 
