@@ -1,12 +1,13 @@
 """The sidecar as an ordinary container (sidecar.kind: container), as it is before Kubernetes 1.32 (K8-2)."""
 
+import http.client
 import json
 import time
 
 from check_webhook import comparable, variants
 from cluster import OUTRIGGER, SOURCE, wait
 from load import Load
-from support import NAMESPACE, SAMPLES, Base, deployment, is_ready, plain_pod, require, status_of
+from support import NAMESPACE, SAMPLES, Base, call, deployment, is_ready, plain_pod, require, status_of
 
 ORDINARY = "ordinary"  # the namespace of the release and of its pods
 GRACE = 30
@@ -89,6 +90,7 @@ class OrdinaryContainer(Base):
         require(not outcome.failures, f"{len(outcome.failures)} of {outcome.requests} requests and {outcome.streams} streams failed: "
                 f"{outcome.failures[:5]}")
         require(max(took) < GRACE, f"they were killed at the end of the grace period: {took}")
+        served = self.serves_while_it_goes(self.cluster.pods(ORDINARY, "app=app")[0])
         # The hooks that hold the app back at its start and at its end were answered.
         events = self.get("events", "-n", ORDINARY)["items"]
         failed = [event["message"] for event in events if event["reason"] in ("FailedPostStartHook", "FailedPreStopHook")]
@@ -96,7 +98,25 @@ class OrdinaryContainer(Base):
         self.cluster.helm("uninstall", "outrigger", "--namespace", ORDINARY, "--wait")
         self.kubectl("delete", "namespace", ORDINARY, "--wait=false")
         return (f"0 of {outcome.requests} requests at 100/s and 0 of {outcome.streams} streams of {STREAM} s failed while both pods were "
-                f"deleted; gone after {min(took):.0f} to {max(took):.0f} s (grace period {GRACE} s); no hook failed")
+                f"deleted; gone after {min(took):.0f} to {max(took):.0f} s (grace period {GRACE} s); a third, idle one served for {served:.1f} s more; no hook failed")
+
+    def serves_while_it_goes(self, pod):
+        """How long a pod that is being deleted serves: for the lame duck, though its app would end at once were it not held back."""
+        address, last = (pod["status"]["podIP"], 15001, ""), 0
+        begin = time.monotonic()
+        self.kubectl("delete", "pod", pod["metadata"]["name"], "-n", ORDINARY, "--wait=false")
+        while time.monotonic() < begin + GRACE:
+            try:
+                answer, _ = call(address)
+            except (OSError, http.client.HTTPException):
+                break
+            if answer.status != 200:
+                require(answer.getheader("x-outrigger-reason") == "draining", f"{answer.status} {answer.getheader('x-outrigger-reason')}")
+                break
+            last = time.monotonic() - begin
+            time.sleep(0.05)
+        require(4 <= last < 8, f"it served for {last:.1f} s")
+        return last
 
     def ordinary_release(self, mode):
         """Installs the release or changes its mode, and waits until that has taken effect."""
