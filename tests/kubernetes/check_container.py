@@ -98,7 +98,8 @@ class OrdinaryContainer(Base):
         self.cluster.helm("uninstall", "outrigger", "--namespace", ORDINARY, "--wait")
         self.kubectl("delete", "namespace", ORDINARY, "--wait=false")
         return (f"0 of {outcome.requests} requests at 100/s and 0 of {outcome.streams} streams of {STREAM} s failed while both pods were "
-                f"deleted; gone after {min(took):.0f} to {max(took):.0f} s (grace period {GRACE} s); a third, idle one served for {served:.1f} s more; no hook failed")
+                f"deleted; gone after {min(took):.0f} to {max(took):.0f} s (grace period {GRACE} s); a third, idle one served for {served:.1f} s "
+                "more; no hook failed")
 
     def serves_while_it_goes(self, pod):
         """How long a pod that is being deleted serves: for the lame duck, though its app would end at once were it not held back."""
