@@ -8,6 +8,7 @@
 #include "filters/common/outcome.h"
 #include "fmt/format.h"
 #include "proxy/coro/abortable.h"
+#include "proxy/event/abort_timer.h"
 
 namespace outrigger::breaker {
 
@@ -21,16 +22,6 @@ namespace {
 constexpr size_t kMaxBodyBytes = 64 << 10;
 
 enum class Verdict { kGood, kBad, kNone };
-
-class AbortTimer final : public Timer {
- public:
-  AbortTimer(Loop& loop, Abortable<Verdict>& what) : Timer(loop), what_(what) {}
-
- private:
-  void OnTimer() override { what_.Abort(); }
-
-  Abortable<Verdict>& what_;
-};
 
 }  // namespace
 
