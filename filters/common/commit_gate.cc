@@ -6,6 +6,7 @@
 #include "filters/common/grpc_body.h"
 #include "filters/common/stream_observer.h"
 #include "proxy/coro/abortable.h"
+#include "proxy/event/abort_timer.h"
 #include "proxy/http/executed_guard.h"
 
 namespace outrigger::common {
@@ -155,7 +156,14 @@ Task<Result> CommitGate::CallHttp(Request& request, chain::Next next) {
   // One deadline for the whole hold, however many pings arrive meanwhile.
   Abortable<bool> opening(body.ReadOpening(kMaxHeldBytes));
   DeadlineEntry hold([&opening] { opening.Abort(); });
-  hold_timeouts_->Arm(hold);
+  AbortTimer<bool> first_content(loop_, opening);
+  // A head that is late already is usually followed by its content at once.
+  const bool is_late = request.first_content_by <= loop_.Now();
+  if (!is_late && request.first_content_by < hold_timeouts_->NextDeadline()) {
+    first_content.Arm(request.first_content_by);
+  } else {
+    hold_timeouts_->Arm(hold);
+  }
   http::ExecutedGuard guard(request);
   co_await opening;
   guard.Disarm();

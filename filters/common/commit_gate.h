@@ -3,9 +3,9 @@
 // up to date for everybody outside.
 //
 // Stands right outside the router in every chain; it is not configured as a filter. A stream that
-// shows nothing within the hold (the smaller of 15 s and the first-token timeout) is passed on as
-// it is: balancers in front give up on headers at 60 s. What was read meanwhile is handed out
-// first. Streams with a content coding cannot be read and pass unobserved.
+// shows nothing within the hold (15 s, or less when the attempt's time for the first content is
+// over sooner) is passed on as it is: balancers in front give up on headers at 60 s. What was read
+// meanwhile is handed out first. Streams with a content coding cannot be read and pass unobserved.
 //
 // The answer to a gRPC call is observed likewise (GrpcState). Nearly always its status comes with
 // its head or with its only message. A head that comes alone is held until the first message or the

@@ -37,16 +37,16 @@ class TimedBody::Reading {
   Abortable<ChunkResult>& read_;
 };
 
-TimedBody::TimedBody(const Parts& parts, std::unique_ptr<http::Body> inner,
+TimedBody::TimedBody(Parts parts, std::unique_ptr<http::Body> inner,
                      const http::StreamState& stream, absl::Duration ttft, absl::Duration elapsed)
-    : parts_(parts),
+    : parts_(std::move(parts)),
       inner_(std::move(inner)),
       stream_(stream),
       ttft_(ttft),
       seen_content_events_(stream.content_events),
       waited_(stream.content_events > 0 ? absl::ZeroDuration() : elapsed),
       idle_([this] { OnDeadline(); }),
-      rest_(parts.loop, *this) {}
+      rest_(parts_.loop, *this) {}
 
 Task<ChunkResult> TimedBody::Read() {
   std::optional<ChunkResult> chunk;
@@ -60,6 +60,9 @@ Task<ChunkResult> TimedBody::Read() {
     idle_.Unlink();
     rest_.Disarm();
     const bool is_idle = has_content();
+    if (!is_idle && parts_.adaptive != nullptr) {
+      parts_.adaptive->RecordCut(waited_, parts_.loop.Now());
+    }
     parts_.metrics.Increment(parts_.standard_metrics.timeouts.At(
         is_idle ? metrics::TimeoutTier::kInterToken : metrics::TimeoutTier::kTtft));
     co_return Failure{.reason = is_idle ? Reason::kInterTokenTimeout : Reason::kTtftTimeout,
@@ -92,6 +95,9 @@ void TimedBody::OnDeadline() {
 
 void TimedBody::OnChunk() {
   if (stream_.content_events == seen_content_events_) return;
+  if (seen_content_events_ == 0 && parts_.adaptive != nullptr) {
+    parts_.adaptive->Record(waited_, parts_.loop.Now());
+  }
   seen_content_events_ = stream_.content_events;
   waited_ = absl::ZeroDuration();
   idle_.Unlink();

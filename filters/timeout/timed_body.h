@@ -17,6 +17,7 @@
 #include <memory>
 
 #include "absl/time/time.h"
+#include "filters/timeout/adaptive_limit.h"
 #include "proxy/coro/abortable.h"
 #include "proxy/event/deadline_queue.h"
 #include "proxy/http/body.h"
@@ -32,10 +33,11 @@ class TimedBody final : public http::Body {
     DeadlineQueue& inter_token;  // its timeout is the limit
     metrics::WorkerMetrics& metrics;
     metrics::StandardMetrics& standard_metrics;
+    std::shared_ptr<AdaptiveLimit> adaptive;  // learns; null: nobody does
   };
 
   // `stream` is owned by `inner`. `elapsed`: of `ttft`, when there was no content yet.
-  TimedBody(const Parts& parts, std::unique_ptr<http::Body> inner, const http::StreamState& stream,
+  TimedBody(Parts parts, std::unique_ptr<http::Body> inner, const http::StreamState& stream,
             absl::Duration ttft, absl::Duration elapsed);
 
   Task<http::ChunkResult> Read() override;

@@ -14,11 +14,17 @@
 // a stream, so that a plain answer may take its time. A stream that the gate passes on without
 // content is discarded when its time is over by then.
 //
+// With an AdaptiveLimit, which learns from every stream that is answered with success or cut, that
+// is what bounds the first content in place of `ttft`.
+//
 // A plain answer costs no timer and no wrapper unless `per_try` is set. One worker; dropping the
 // task at a wait drops attempt and timers.
 
 #pragma once
 
+#include <memory>
+
+#include "filters/timeout/adaptive_limit.h"
 #include "filters/timeout/policy.h"
 #include "proxy/chain/filter.h"
 #include "proxy/event/deadline_queues.h"
@@ -34,16 +40,18 @@ class TimeoutFilter final : public chain::Filter {
     DeadlineQueues& deadlines;
     metrics::WorkerMetrics& metrics;
     metrics::StandardMetrics& standard_metrics;
+    std::shared_ptr<AdaptiveLimit> adaptive;  // null: `ttft` holds
   };
 
-  TimeoutFilter(const TimeoutPolicy& policy, const Parts& parts);
+  TimeoutFilter(const TimeoutPolicy& policy, Parts parts);
 
   Task<http::Result> Call(http::Request& request, chain::Next next) override;
 
  private:
-  Task<http::Result> Attempt(http::Request& request, chain::Next next);
-  Task<http::Result> BoundedAttempt(http::Request& request, chain::Next next);
-  http::Result WatchStream(http::Response response, absl::Duration elapsed);
+  // `ttft` is what holds for this attempt.
+  Task<http::Result> Attempt(http::Request& request, chain::Next next, absl::Duration ttft);
+  Task<http::Result> BoundedAttempt(http::Request& request, chain::Next next, absl::Duration ttft);
+  http::Result WatchStream(http::Response response, MonoTime began, absl::Duration ttft);
   void Count(metrics::TimeoutTier tier);
 
   const Parts parts_;

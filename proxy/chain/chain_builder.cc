@@ -66,13 +66,17 @@ std::unique_ptr<Filter> MakeRetry(const config::RouteConfig& route, const std::s
                                               std::move(own));
 }
 
-std::unique_ptr<Filter> MakeTimeout(const config::RouteConfig& route, const ChainParts& parts) {
-  return std::make_unique<timeout::TimeoutFilter>(
-      ToPolicy(route.filters.timeout),
-      timeout::TimeoutFilter::Parts{.loop = parts.loop,
+std::unique_ptr<Filter> MakeTimeout(const config::RouteConfig& route, const std::string& upstream,
+                                    const ChainParts& parts) {
+  const config::TimeoutSettings& settings = route.filters.timeout;
+  timeout::TimeoutFilter::Parts own{.loop = parts.loop,
                                     .deadlines = parts.timeouts,
                                     .metrics = parts.metrics,
-                                    .standard_metrics = parts.standard_metrics});
+                                    .standard_metrics = parts.standard_metrics};
+  if (settings.adaptive.has_value()) {
+    own.adaptive = parts.shared.TtftLimit({upstream, route.name}, ToAdaptivePolicy(settings));
+  }
+  return std::make_unique<timeout::TimeoutFilter>(ToPolicy(settings), std::move(own));
 }
 
 std::unique_ptr<Filter> MakeFilter(config::FilterKind kind, const config::RouteConfig& route,
@@ -85,7 +89,7 @@ std::unique_ptr<Filter> MakeFilter(config::FilterKind kind, const config::RouteC
     case config::FilterKind::kRetry:
       return MakeRetry(route, upstream, parts);
     case config::FilterKind::kTimeout:
-      return MakeTimeout(route, parts);
+      return MakeTimeout(route, upstream, parts);
     case config::FilterKind::kRateLimit:
       return MakeRateLimit(route, listener, config.filters.settings.rate_limit, parts);
     case config::FilterKind::kBreaker:
@@ -115,7 +119,10 @@ RouteChain BuildRoute(const config::RouteConfig& route, const config::ListenerCo
   DeadlineQueue* hold = nullptr;
   DeadlineQueue* grpc_hold = nullptr;
   if (route.filters.retry.commit == config::CommitPoint::kContent) {
-    hold = &parts.timeouts.For(std::min(CommitGate::kLongestHold, timeout.ttft));
+    // A learned limit shortens the hold of the attempt that it holds for.
+    hold = &parts.timeouts.For(timeout.adaptive.has_value()
+                                   ? CommitGate::kLongestHold
+                                   : std::min(CommitGate::kLongestHold, timeout.ttft));
     grpc_hold = &parts.timeouts.For(std::min(CommitGate::kLongestGrpcHold, timeout.ttft));
   }
   chain.filters.push_back(

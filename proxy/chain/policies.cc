@@ -200,4 +200,11 @@ timeout::TimeoutPolicy ToPolicy(const config::TimeoutSettings& settings) {
           .max_stream = settings.max_stream};
 }
 
+timeout::AdaptivePolicy ToAdaptivePolicy(const config::TimeoutSettings& settings) {
+  return {.factor = settings.adaptive->factor,
+          .floor = settings.adaptive->floor,
+          .cap = settings.adaptive->cap,
+          .otherwise = settings.ttft};
+}
+
 }  // namespace outrigger::chain

@@ -9,6 +9,7 @@
 #include "filters/idempotency/policy.h"
 #include "filters/rate_limit/policy.h"
 #include "filters/retry/policy.h"
+#include "filters/timeout/adaptive_limit.h"
 #include "filters/timeout/policy.h"
 #include "proxy/config/breaker_settings.h"
 #include "proxy/config/idempotency_settings.h"
@@ -24,5 +25,7 @@ rate_limit::Policy ToPolicy(const config::RateLimitSettings& settings);
 retry::RetryPolicy ToPolicy(const config::RetrySettings& settings);
 breaker::Policy ToPolicy(const config::BreakerSettings& settings);
 timeout::TimeoutPolicy ToPolicy(const config::TimeoutSettings& settings);
+// REQUIRES: settings.adaptive is stated.
+timeout::AdaptivePolicy ToAdaptivePolicy(const config::TimeoutSettings& settings);
 
 }  // namespace outrigger::chain

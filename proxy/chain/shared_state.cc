@@ -39,6 +39,8 @@ void SharedState::DropUnused() {
   // Who has one got it from here or from one who has it, so that a count of one stays.
   std::erase_if(limiters_, [](const auto& entry) { return entry.second.table.use_count() == 1; });
   std::erase_if(budgets_, [](const auto& entry) { return entry.second.budget.use_count() == 1; });
+  std::erase_if(ttft_limits_,
+                [](const auto& entry) { return entry.second.limit.use_count() == 1; });
   std::erase_if(replay_pools_, [](const auto& entry) { return entry.second.use_count() == 1; });
   std::erase_if(upstreams_, [](const auto& entry) { return entry.second.use_count() == 1; });
 }
@@ -82,6 +84,18 @@ std::shared_ptr<retry::RetryBudget> SharedState::Budget(const std::string& upstr
   return named.budget;
 }
 
+std::shared_ptr<timeout::AdaptiveLimit> SharedState::TtftLimit(
+    const RouteScope& scope, const timeout::AdaptivePolicy& policy) {
+  const std::lock_guard lock(mutex_);
+  NamedTtftLimit& named = ttft_limits_[scope];
+  if (named.limit == nullptr) {
+    named = {std::make_shared<timeout::AdaptiveLimit>(policy), configuration_};
+  } else if (std::exchange(named.configuration, configuration_) != configuration_) {
+    named.limit->SetPolicy(policy);
+  }
+  return named.limit;
+}
+
 std::shared_ptr<MemoryBudget> SharedState::ReplayPool(size_t limit_bytes) {
   const std::lock_guard lock(mutex_);
   std::shared_ptr<MemoryBudget>& pool = replay_pools_[limit_bytes];
@@ -101,6 +115,14 @@ std::map<std::string, std::shared_ptr<retry::RetryBudget>> SharedState::Budgets(
   std::map<std::string, std::shared_ptr<retry::RetryBudget>> budgets;
   for (const auto& [upstream, named] : budgets_) budgets[upstream] = named.budget;
   return budgets;
+}
+
+std::map<SharedState::RouteScope, std::shared_ptr<timeout::AdaptiveLimit>> SharedState::TtftLimits()
+    const {
+  const std::lock_guard lock(mutex_);
+  std::map<RouteScope, std::shared_ptr<timeout::AdaptiveLimit>> limits;
+  for (const auto& [scope, named] : ttft_limits_) limits[scope] = named.limit;
+  return limits;
 }
 
 }  // namespace outrigger::chain

@@ -1,5 +1,5 @@
 // What all workers share and what outlives a reload, in one place (architecture 6): keys, buckets,
-// breakers, retry budgets, concurrency counters, the memory budget.
+// breakers, retry budgets, learned limits, concurrency counters, the memory budget.
 //
 // Everything is looked up by name when chains are built, never by a request. Each part states its
 // own lock; the maps here are guarded by one mutex.
@@ -30,6 +30,7 @@
 #include "filters/rate_limit/key_hash.h"
 #include "filters/rate_limit/limiter_table.h"
 #include "filters/retry/budget.h"
+#include "filters/timeout/adaptive_limit.h"
 #include "proxy/base/memory_budget.h"
 #include "proxy/base/time.h"
 #include "proxy/upstream/upstream.h"
@@ -71,6 +72,15 @@ class SharedState {
   // One for each upstream.
   std::shared_ptr<retry::RetryBudget> Budget(const std::string& upstream,
                                              const retry::BudgetPolicy& policy);
+  // One for each route of an upstream.
+  struct RouteScope {
+    std::string upstream;
+    std::string route;
+
+    friend auto operator<=>(const RouteScope&, const RouteScope&) = default;
+  };
+  std::shared_ptr<timeout::AdaptiveLimit> TtftLimit(const RouteScope& scope,
+                                                    const timeout::AdaptivePolicy& policy);
   // One for each size that is configured, so that routes of one setting share it.
   std::shared_ptr<MemoryBudget> ReplayPool(size_t limit_bytes);
   std::shared_ptr<upstream::SharedUpstreamState> Upstream(const std::string& name);
@@ -78,6 +88,8 @@ class SharedState {
   std::vector<std::pair<std::string, size_t>> LimiterBuckets() const;
   // Of every upstream that retries, for the gauge.
   std::map<std::string, std::shared_ptr<retry::RetryBudget>> Budgets() const;
+  // Of every route that learns its limit, for the gauge.
+  std::map<RouteScope, std::shared_ptr<timeout::AdaptiveLimit>> TtftLimits() const;
 
  private:
   MemoryBudget memory_;
@@ -99,9 +111,14 @@ class SharedState {
     std::shared_ptr<retry::RetryBudget> budget;
     uint64_t configuration = 0;
   };
+  struct NamedTtftLimit {
+    std::shared_ptr<timeout::AdaptiveLimit> limit;
+    uint64_t configuration = 0;
+  };
   uint64_t configuration_ = 1;
   std::map<std::string, NamedLimiter> limiters_;  // by scope
   std::map<std::string, NamedBudget> budgets_;
+  std::map<RouteScope, NamedTtftLimit> ttft_limits_;
   std::map<size_t, std::shared_ptr<MemoryBudget>> replay_pools_;
   std::map<std::string, std::shared_ptr<upstream::SharedUpstreamState>> upstreams_;
 };

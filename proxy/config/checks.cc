@@ -327,6 +327,9 @@ class Checker {
               settings.overall);
     NotLonger(path, "ttft", settings.ttft, "max_stream", settings.max_stream);
     NotLonger(path, "inter_token", settings.inter_token, "max_stream", settings.max_stream);
+    if (!settings.adaptive.has_value()) return;
+    NotLonger(path + ".adaptive", "floor", settings.adaptive->floor, "cap", settings.adaptive->cap);
+    NotLonger(path, "adaptive.cap", settings.adaptive->cap, "max_stream", settings.max_stream);
   }
 
   const Config& config_;

@@ -124,6 +124,18 @@ Type<SlowCallSettings> DescribeSlow() {
       .Done();
 }
 
+Type<AdaptiveTtftSettings> DescribeAdaptiveTtft() {
+  using S = AdaptiveTtftSettings;
+  // Times of an hour are told apart (timeout::TimeHistogram).
+  const DurationRange range{.max = absl::Hours(1)};
+  return Section<S>("adaptive_ttft")
+      .Key("factor", &S::factor, NumberType({.min = 1.5, .max = 100}),
+           "The limit is this many times the 99th percentile of the last five to ten minutes")
+      .Key("floor", &S::floor, DurationType(range), "The shortest limit")
+      .Key("cap", &S::cap, DurationType(range), "The longest limit")
+      .Done();
+}
+
 }  // namespace
 
 Type<FilterMode> DescribeFilterMode() {
@@ -218,6 +230,9 @@ Type<TimeoutSettings> DescribeTimeout() {
            "an event stream. The embeddings preset has 30s")
       .Key("per_try", &S::per_try, Or("none", DurationType()), "Each try")
       .Key("ttft", &S::ttft, DurationType(), "Until the first content event of a stream")
+      .Key("adaptive", &S::adaptive, Or("none", DescribeAdaptiveTtft()),
+           "A limit for the first content that is learned from the streams of the route and its "
+           "upstream; `ttft` holds until 100 were seen lately. `{}` has the defaults below")
       .Key("inter_token", &S::inter_token, DurationType(),
            "Between content events of a stream; comments and pings do not count")
       .Key("max_stream", &S::max_stream, DurationType(), "A whole stream")
@@ -227,7 +242,6 @@ Type<TimeoutSettings> DescribeTimeout() {
       .Key("trust_sdk_header", &S::trust_sdk_header, BoolType(),
            "Whether `x-stainless-read-timeout` of the callers shortens the deadline")
       .Later("mode", "Timeouts that only report")
-      .Later("adaptive", "A limit for the first content that is learned from traffic")
       .Done();
 }
 

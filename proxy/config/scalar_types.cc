@@ -109,6 +109,30 @@ class Count final : public ScalarType<int64_t> {
   CountRange range_;
 };
 
+class Number final : public ScalarType<double> {
+ public:
+  explicit Number(NumberRange range) : range_(range) {}
+
+  Json Dump(const double& value) const override { return value; }
+  Json Schema(Json& /*definitions*/) const override {
+    return {{"type", "number"}, {"minimum", range_.min}, {"maximum", range_.max}};
+  }
+  std::string Text() const override { return "a number " + Range(); }
+
+ protected:
+  absl::StatusOr<double> Read(const Node& scalar) const override {
+    absl::StatusOr<double> number = ParseNumber(scalar.text);
+    if (!number.ok()) return number;
+    if (scalar.quoted) return RefuseQuotes("a number", scalar);
+    if (*number < range_.min || *number > range_.max) return OutOfRange(Range(), scalar);
+    return number;
+  }
+
+ private:
+  std::string Range() const { return fmt::format("from {} to {}", range_.min, range_.max); }
+  NumberRange range_;
+};
+
 class Ratio final : public ScalarType<double> {
  public:
   explicit Ratio(double min_exclusive) : min_exclusive_(min_exclusive) {}
@@ -215,6 +239,7 @@ Type<absl::Duration> DurationType(DurationRange range) { return std::make_shared
 Type<size_t> SizeType(SizeRange range) { return std::make_shared<Size>(range); }
 Type<int64_t> CountType(CountRange range) { return std::make_shared<Count>(range); }
 Type<double> RatioType(double min_exclusive) { return std::make_shared<Ratio>(min_exclusive); }
+Type<double> NumberType(NumberRange range) { return std::make_shared<Number>(range); }
 Type<double> RatioType() { return std::make_shared<Ratio>(-1); }
 Type<RateSpec> RateType() { return std::make_shared<Rate>(); }
 Type<bool> BoolType() { return std::make_shared<Bool>(); }

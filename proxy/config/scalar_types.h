@@ -65,6 +65,12 @@ struct CountRange {
 };
 Type<int64_t> CountType(CountRange range);
 
+struct NumberRange {
+  double min = 0;
+  double max = 1e9;
+};
+Type<double> NumberType(NumberRange range);  // decimals allowed
+
 Type<double> RatioType();                      // 0 to 1
 Type<double> RatioType(double min_exclusive);  // greater than `min_exclusive`, at most 1
 Type<RateSpec> RateType();

@@ -194,6 +194,17 @@ std::string RatioText(double ratio) {
   return back.ok() && *back == ratio ? percent : fmt::format("{:.17f}", ratio);
 }
 
+absl::StatusOr<double> ParseNumber(std::string_view text) {
+  double value = 0;
+  const auto [end, error] =
+      std::from_chars(text.data(), text.data() + text.size(), value, std::chars_format::fixed);
+  if (error != std::errc() || end != text.data() + text.size() || !std::isfinite(value) ||
+      std::signbit(value)) {
+    return Unreadable("a number, such as 3 or 2.5", text);
+  }
+  return value;
+}
+
 absl::StatusOr<int64_t> ParseCount(std::string_view text) {
   constexpr std::string_view kExpected = "a whole number";
   const bool negative = text.starts_with('-');

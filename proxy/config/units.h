@@ -41,6 +41,9 @@ std::string RateText(const RateSpec& rate);
 absl::StatusOr<double> ParseRatio(std::string_view text);
 std::string RatioText(double ratio);
 
+// 3 or 2.5; not negative.
+absl::StatusOr<double> ParseNumber(std::string_view text);
+
 // A whole number in decimal, with an optional minus sign.
 absl::StatusOr<int64_t> ParseCount(std::string_view text);
 

@@ -92,6 +92,8 @@ struct Request {
   int attempt = 1;
   // The next attempt must not use a connection that was kept alive.
   bool needs_new_connection = false;
+  // When a stream that this attempt opens must have shown its first content.
+  MonoTime first_content_by = MonoTime::Infinite();
   // Some byte of some attempt has gone upstream.
   bool was_dispatched = false;
   // All of it was handed to the connection of this attempt: nothing more can be sent.

@@ -37,6 +37,7 @@ std::span<const Descriptor* const> AllDescriptors() {
       &families::kRetryBackoff,
       &families::kRetryBudget,
       &families::kTimeouts,
+      &families::kTtftLimit,
       &families::kUpstreamDuration,
       &families::kUpstreamConnections,
       &families::kUpstreamEjected,

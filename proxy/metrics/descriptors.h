@@ -142,6 +142,10 @@ inline constexpr Descriptor kRetryBudget = {
 inline constexpr Descriptor kTimeouts = {"outrigger_timeouts_total", Type::kCounter, "tier",
                                          "Timeouts that fired, by tier."};
 
+inline constexpr Descriptor kTtftLimit = {
+    "outrigger_ttft_limit_seconds", Type::kGauge, "upstream,route",
+    "The limit for the first content of a stream that holds now, of routes with `adaptive`."};
+
 // Upstream.
 inline constexpr Descriptor kUpstreamDuration = {
     "outrigger_upstream_duration_seconds",

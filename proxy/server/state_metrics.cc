@@ -55,6 +55,14 @@ std::vector<metrics::CallbackHandle> AddStateMetrics(metrics::Registry& registry
     }
     return samples;
   });
+  add(metrics::families::kTtftLimit, [parts] {
+    std::vector<Sample> samples;
+    for (const auto& [scope, limit] : parts.shared.TtftLimits()) {
+      const double seconds = absl::ToDoubleSeconds(limit->Limit(CoarseNow()));
+      samples.push_back({{scope.upstream, scope.route}, seconds});
+    }
+    return samples;
+  });
   add(metrics::families::kIdempotencyKeys, [parts] {
     std::vector<Sample> samples;
     for (const auto& [state, count] : AdminBackend::KeyCounts(parts.shared.keys().Stats())) {

@@ -1,5 +1,6 @@
 """The five filters on the real binary in front of mock-ai, whose ledger says what was executed."""
 
+import functools
 import itertools
 import json
 import random
@@ -583,6 +584,28 @@ class Timeouts(FilterTest):
             with self.subTest(spec):
                 self.start({"timeout": {"ttft": "300ms"}})
                 self.assert_timeout(self.chat(fault(spec), body=STREAM), "ttft_timeout", "ttft")
+
+    def test_the_first_token_time_is_learned_from_all_workers(self):
+        learned = {"factor": 3, "floor": "500ms", "cap": "10s"}
+        self.start({"timeout": {"ttft": "50s", "adaptive": learned}}, workers=2)
+        limit = functools.partial(self.proxy.metric, "ttft_limit_seconds", route="openai-chat")
+        # A connection for each, so that they are not all one worker's.
+        for _ in range(99):
+            self.assertIn(b"[DONE]", self.chat(body=STREAM).body)
+        self.assertEqual(limit(), 50)
+        self.chat(body=STREAM)
+        quick = limit()
+        self.assertGreaterEqual(quick, 0.5)
+        self.assertLess(quick, 5, "a hundred quick ones")
+        # What is cut makes it grow, so that a slow service is not cut for ever.
+        began = time.monotonic()
+        reply = self.chat(fault("role-only-stall"), body=STREAM)
+        self.assertLess(time.monotonic() - began, 5 + harness.DEADLINE)
+        self.assert_timeout(reply, "ttft_timeout", "ttft")
+        self.assertGreaterEqual(time.monotonic() - began, quick - 0.02)
+        for _ in range(4):
+            self.chat(fault("role-only-stall"), body=STREAM)
+        self.assertGreaterEqual(limit(), min(10, 3 * quick) - 0.01)
 
     def test_a_stream_that_stalls_ends_in_an_error_event_and_a_cut_body(self):
         self.start({"timeout": {"inter_token": "300ms"}})

@@ -248,6 +248,21 @@ class KeptState(ReloadTest):
         harness.eventually(lambda: "app/" not in proxy.admin("GET", "/breakers")[1],
                            "breakers of no route are forgotten")
 
+    def test_a_learned_limit_goes_on(self):
+        events = harness.chunked([b"data: x\n\n"], headers=[("Content-Type", "text/event-stream")])
+        settings = {"ttft": "50s", "adaptive": {"floor": "9s"}}
+        proxy = self.start(self.config(self.upstream(answering(events)), filters=[{"timeout": settings}]))
+        client = self.client(proxy)
+        for _ in range(100):
+            client.get()
+        self.assertEqual(proxy.metric("ttft_limit_seconds", route="unmatched"), 9)
+        settings["adaptive"]["floor"] = "8s"
+        self.reload(self.changed(filters=[{"timeout": settings}]))
+        harness.eventually(lambda: proxy.metric("ttft_limit_seconds", route="unmatched") == 8, "what was seen holds for the new numbers")
+        settings["adaptive"] = "none"
+        self.reload(self.changed(filters=[{"timeout": settings}]))
+        harness.eventually(lambda: "ttft_limit_seconds{" not in proxy.admin("GET", "/metrics")[1], "it is forgotten")
+
     def test_keys_and_their_answers(self):
         service = self.upstream(named("first"))
         proxy = self.start(self.config(service))

@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "filters/common/commit_gate.h"
@@ -41,8 +42,9 @@ BodyStep After(absl::Duration delay, std::string_view data) {
 
 // A worker with the filter, the commit gate inside it and a scripted service.
 struct Worker {
-  explicit Worker(const TimeoutPolicy& policy = {})
-      : filter(policy, {loop, *deadlines, metrics, standard}),
+  explicit Worker(const TimeoutPolicy& policy = {}, std::shared_ptr<AdaptiveLimit> limit = nullptr)
+      : adaptive(std::move(limit)),
+        filter(policy, {loop, *deadlines, metrics, standard, adaptive}),
         gate(loop, common::StreamGrammar::kOpenAi,
              &deadlines->For(std::min(common::CommitGate::kLongestHold, policy.ttft))),
         chain({&filter, &gate, &next}) {}
@@ -63,6 +65,7 @@ struct Worker {
   metrics::StandardMetrics standard{registry};
   metrics::WorkerMetrics& metrics = registry.AddWorker();
   ScriptedNext next{loop};
+  const std::shared_ptr<AdaptiveLimit> adaptive;
   TimeoutFilter filter;
   common::CommitGate gate;
   ChainOf chain;
@@ -412,6 +415,191 @@ TEST(TimeoutFilter, LeavesNothingWhenTheClientGoesAtAnyWait) {
     EXPECT_EQ(worker.TimersLeft(), 0u);
     EXPECT_EQ(LivePooledBlocks(), blocks);
   }
+}
+
+// A head after 8 s and no content: the attempt's time is that from its start, not from its head.
+TEST(TimeoutFilter, CountsTheFirstTokenTimeFromTheStartOfTheAttempt) {
+  Worker worker({.ttft = Seconds(10)});
+  ScriptedResponse response = Stream({After(Seconds(1), kPing)}, /*ends=*/false);
+  response.delay = Seconds(8);
+  worker.next.Respond(response);
+  FilterRun run(worker.loop, worker.chain, worker.next);
+  run.Start();
+  worker.loop.Advance(Seconds(10) - Milliseconds(1));
+  EXPECT_FALSE(run.is_done());
+  worker.loop.Advance(Milliseconds(1));
+  ASSERT_TRUE(run.is_done());
+  ASSERT_FALSE(run.result().ok());
+  EXPECT_EQ(run.result().error().reason, Reason::kTtftTimeout);
+  EXPECT_EQ(run.result().error().phase, Phase::kAwaitingHead);
+}
+
+// Has seen enough streams whose first content took 4 s: the limit is 12 s and a little.
+std::shared_ptr<AdaptiveLimit> LearnedLimit(int samples = 100) {
+  auto limit = std::make_shared<AdaptiveLimit>(AdaptivePolicy{});
+  const MonoTime now = FakeLoop().Now();
+  for (int i = 0; i < samples; ++i) limit->Record(Seconds(4), now);
+  return limit;
+}
+
+// How a stream comes to its limit.
+struct WayToTheLimit {
+  const char* name;
+  bool asks;            // by Accept
+  absl::Duration head;  // when it comes
+};
+
+// Runs a stream of pings until it is cut; when that was.
+absl::Duration CutAfter(Worker& worker, const WayToTheLimit& way, bool* is_before_commit) {
+  std::vector<BodyStep> pings(300, After(Seconds(1), kPing));
+  ScriptedResponse response = Stream(pings, /*ends=*/false);
+  response.delay = way.head;
+  worker.next.Respond(response);
+  FilterRun run(worker.loop, worker.chain, worker.next);
+  if (way.asks) AskForStream(run);
+  const MonoTime began = worker.loop.Now();
+  run.Start();
+  while (!run.is_done() && worker.loop.Now() - began < Minutes(3)) {
+    worker.loop.Advance(Milliseconds(5));
+  }
+  EXPECT_TRUE(run.is_done());
+  *is_before_commit = !run.result().ok();
+  if (*is_before_commit) {
+    EXPECT_EQ(run.result().error().reason, Reason::kTtftTimeout);
+    return worker.loop.Now() - began;
+  }
+  run.StartReading();
+  while (!run.is_read() && worker.loop.Now() - began < Minutes(3)) {
+    worker.loop.Advance(Milliseconds(5));
+  }
+  EXPECT_TRUE(run.is_read());
+  EXPECT_EQ(run.body_failure()->reason, Reason::kTtftTimeout);
+  return worker.loop.Now() - began;
+}
+
+TEST(AdaptiveTimeout, CutsAtTheLearnedLimitInPlaceOfTtft) {
+  const WayToTheLimit ways[] = {
+      {"asked for, before the head", true, Minutes(5)},
+      {"asked for, behind the head", true, Seconds(3)},
+      {"not asked for", false, Seconds(3)},
+      {"not asked for, head late", false, Seconds(11)},
+  };
+  for (const WayToTheLimit& way : ways) {
+    SCOPED_TRACE(way.name);
+    Worker worker({}, LearnedLimit());
+    bool is_before_commit = false;
+    const absl::Duration after = CutAfter(worker, way, &is_before_commit);
+    EXPECT_TRUE(is_before_commit) << "retry could not repeat it";
+    EXPECT_GE(after, Seconds(12));
+    EXPECT_LE(after, Seconds(12) * 33 / 32 + Milliseconds(10));
+    EXPECT_EQ(worker.Timeouts("ttft"), 1);
+    EXPECT_EQ(worker.TimersLeft(), 0u);
+  }
+}
+
+TEST(AdaptiveTimeout, HoldsTtftUntilEnoughWasSeen) {
+  for (const bool asks : {false, true}) {
+    Worker worker({.ttft = Seconds(7)},
+                  std::make_shared<AdaptiveLimit>(AdaptivePolicy{.otherwise = Seconds(7)}));
+    bool is_before_commit = false;
+    const absl::Duration after = CutAfter(worker, {"", asks, Seconds(1)}, &is_before_commit);
+    EXPECT_GE(after, Seconds(7));
+    EXPECT_LE(after, Seconds(7) + Milliseconds(10));
+  }
+}
+
+// Whatever way a stream takes to its first content or to its cut, it is one observation, of its
+// time: here the hundredth, which makes the limit a learned one.
+TEST(AdaptiveTimeout, LearnsFromEachStreamOnce) {
+  struct Row {
+    const char* name;
+    ScriptedResponse response;
+    bool asks;
+    absl::Duration lasts;     // until it is over or has content
+    absl::Duration from, to;  // of the limit then; 60 s: nothing was learned
+  };
+  ScriptedResponse late_head = Stream({After(Seconds(2), kToken)}, /*ends=*/false);
+  late_head.delay = Seconds(8);
+  // The gate lets go at 15 s, and a scripted delay begins with the read.
+  ScriptedResponse behind_the_gate =
+      Stream({After(Seconds(5), kPing), After(Seconds(15), kToken), After(Seconds(1), kToken)},
+             /*ends=*/false);
+  ScriptedResponse hangs{.delay = Minutes(10)};
+  ScriptedResponse silent = Stream({After(Seconds(1), kPing)}, /*ends=*/false);
+  ScriptedResponse failed = Stream({After(Seconds(1), kToken)}, /*ends=*/false);
+  failed.status = 503;
+  ScriptedResponse plain{.body = {After(Seconds(1), "text")}, .delay = Seconds(1)};
+  ScriptedResponse empty = Stream({After(Seconds(1), kDone)});
+  const Row rows[] = {
+      {"within the hold", late_head, false, Seconds(10), Seconds(30), Seconds(31)},
+      {"behind the hold", behind_the_gate, false, Seconds(31), Seconds(90), Seconds(93)},
+      {"behind the hold, asked for", behind_the_gate, true, Seconds(31), Seconds(90), Seconds(93)},
+      {"cut before the head", hangs, true, Seconds(60), Seconds(120), Seconds(120)},
+      {"cut behind the head", silent, true, Seconds(60), Seconds(120), Seconds(120)},
+      {"cut while read", silent, false, Seconds(60), Seconds(120), Seconds(120)},
+      {"an error", failed, false, Seconds(10), Seconds(60), Seconds(60)},
+      {"no stream", plain, false, Seconds(10), Seconds(60), Seconds(60)},
+      {"no content", empty, false, Seconds(10), Seconds(60), Seconds(60)},
+  };
+  for (const Row& row : rows) {
+    SCOPED_TRACE(row.name);
+    auto limit = std::make_shared<AdaptiveLimit>(AdaptivePolicy{});
+    Worker worker({}, limit);
+    // The percentile of a hundred is the second largest.
+    limit->Record(absl::Hours(1), worker.loop.Now());
+    for (int i = 0; i < 98; ++i) limit->Record(Seconds(1), worker.loop.Now());
+    worker.next.Respond(row.response);
+    FilterRun run(worker.loop, worker.chain, worker.next);
+    if (row.asks) AskForStream(run);
+    run.Start();
+    const MonoTime end = worker.loop.Now() + row.lasts + Milliseconds(50);
+    bool is_reading = false;
+    while (worker.loop.Now() < end) {
+      worker.loop.Advance(Milliseconds(10));
+      if (!run.is_done() || !run.result().ok() || std::exchange(is_reading, true)) continue;
+      run.StartReading();
+    }
+    EXPECT_GE(limit->Limit(worker.loop.Now()), row.from);
+    EXPECT_LE(limit->Limit(worker.loop.Now()), row.to);
+    run.Drop();
+    EXPECT_EQ(worker.TimersLeft(), 0u);
+  }
+}
+
+TEST(AdaptiveTimeout, LearnsNothingFromAClientThatLeaves) {
+  Worker worker({}, LearnedLimit(99));
+  for (const absl::Duration when : {Seconds(2), Seconds(20), Seconds(40)}) {
+    worker.next.Respond(Stream(std::vector<BodyStep>(300, After(Seconds(1), kPing)),
+                               /*ends=*/false));
+    FilterRun run(worker.loop, worker.chain, worker.next);
+    run.Start();
+    worker.loop.Advance(when);
+    run.Drop();
+  }
+  EXPECT_EQ(worker.adaptive->Limit(worker.loop.Now()), Seconds(60));
+}
+
+TEST(AdaptiveTimeout, CutsAServiceThatHasBecomeSlowerOnlyForAWhile) {
+  Worker worker({}, LearnedLimit(1'000));
+  int cuts = 0;
+  int answers = 0;
+  for (int i = 0; i < 20; ++i) {
+    ScriptedResponse slow = Stream({After(absl::ZeroDuration(), kToken)}, /*ends=*/false);
+    slow.delay = Seconds(20);
+    worker.next.Respond(slow);
+    FilterRun run(worker.loop, worker.chain, worker.next);
+    AskForStream(run);
+    run.Start();
+    worker.loop.Advance(Seconds(20));
+    ASSERT_TRUE(run.is_done());
+    if (run.result().ok()) {
+      ++answers;
+    } else {
+      ++cuts;
+      EXPECT_EQ(answers, 0) << "cut again";
+    }
+  }
+  EXPECT_EQ(cuts, AdaptiveLimit::kCutsInARow);
 }
 
 TEST(TimeoutFilter, UnderstandsAccept) {

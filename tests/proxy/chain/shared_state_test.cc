@@ -122,6 +122,23 @@ TEST_F(SharedState_, BudgetGoesOnWithTheNewPolicy) {
   EXPECT_EQ(budget->Remaining(now_), 1u) << "spent stays spent; another route changes nothing";
 }
 
+TEST_F(SharedState_, LearnedLimitGoesOnWithTheNewPolicy) {
+  const SharedState::RouteScope scope{"app", "chat"};
+  const std::shared_ptr<timeout::AdaptiveLimit> limit = shared_.TtftLimit(scope, {});
+  for (int i = 0; i < 100; ++i) limit->Record(absl::Milliseconds(40), now_);
+  EXPECT_EQ(limit->Limit(now_), absl::Seconds(5));
+  EXPECT_EQ(shared_.TtftLimit(scope, {.floor = absl::Seconds(1)}), limit);
+  EXPECT_EQ(limit->Limit(now_), absl::Seconds(5)) << "the same configuration";
+  Reload();
+  EXPECT_EQ(shared_.TtftLimit(scope, {.floor = absl::Seconds(1)}), limit);
+  EXPECT_EQ(limit->Limit(now_), absl::Seconds(1));
+  EXPECT_NE(shared_.TtftLimit({"other", "chat"}, {}), limit);
+  EXPECT_NE(shared_.TtftLimit({"app", "other"}, {}), limit);
+  EXPECT_EQ(shared_.TtftLimits().size(), 3u);
+  shared_.DropUnused();
+  EXPECT_EQ(shared_.TtftLimits().size(), 1u);
+}
+
 TEST_F(SharedState_, BreakerStaysOpen) {
   breaker::Policy policy{.consecutive = 1, .open_for = absl::Hours(1)};
   policy.max_open_for = absl::Hours(1);

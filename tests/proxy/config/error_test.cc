@@ -112,6 +112,18 @@ TEST(ConfigErrors, NameValuesOutOfRange) {
       {"listeners: []", "f:1:12: listeners: must have from 1 to 64 elements, got 0"},
       {"listeners: [{limits: {headers: 2MiB}}]",
        "f:1:32: listeners[0].limits.headers: must be from 1KiB to 1MiB, got '2MiB'"},
+      {"filters: [{timeout: {adaptive: enabled}}]",
+       "f:1:32: filters[0].timeout.adaptive: expected keys and values, got 'enabled' (or "
+       "none)"},
+      {"filters: [{timeout: {adaptive: {factor: 1}}}]",
+       "f:1:41: filters[0].timeout.adaptive.factor: must be from 1.5 to 100, got '1'"},
+      {"filters: [{timeout: {adaptive: {factor: 3x}}}]",
+       "f:1:41: filters[0].timeout.adaptive.factor: expected a number, such as 3 or 2.5, got '3x'"},
+      {"filters: [{timeout: {adaptive: {factor: \"3\"}}}]",
+       "f:1:41: filters[0].timeout.adaptive.factor: expected a number, got the text \"3\"; remove "
+       "the quotes"},
+      {"filters: [{timeout: {adaptive: {cap: 2h}}}]",
+       "f:1:38: filters[0].timeout.adaptive.cap: must be from 1ms to 1h, got '2h'"},
       {"filters: [{timeout: {ttft: 400d}}]",
        "f:1:28: filters[0].timeout.ttft: must be from 1ms to 365d, got '400d'"},
   });
@@ -256,6 +268,12 @@ TEST(ConfigErrors, NameKeysThatContradictEachOther) {
        "f:1:45: filters[0].timeout.per_try: per_try (11s) must not be longer than overall (10s)"},
       {"filters: [{timeout: {max_stream: 45s}}]",
        "f:1:21: filters[0].timeout.ttft: ttft (60s) must not be longer than max_stream (45s)"},
+      {"filters: [{timeout: {adaptive: {floor: 200s}}}]",
+       "f:1:40: filters[0].timeout.adaptive.floor: floor (200s) must not be longer than cap "
+       "(120s)"},
+      {"filters: [{timeout: {ttft: 30s, inter_token: 30s, max_stream: 90s, adaptive: {}}}]",
+       "f:1:78: filters[0].timeout.adaptive.cap: adaptive.cap (120s) must not be longer than "
+       "max_stream (90s)"},
       {"filters: [{idempotency: {max_bodies: 1MiB}}]",
        "f:1:25: filters[0].idempotency.max_body: max_body (2MiB) must not be larger than "
        "max_bodies "

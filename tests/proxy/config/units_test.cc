@@ -132,6 +132,16 @@ TEST(Count, ReadsWholeNumbersOnly) {
   }
 }
 
+TEST(Number, ReadsPlainDecimalsOnly) {
+  EXPECT_EQ(*ParseNumber("0"), 0);
+  EXPECT_EQ(*ParseNumber("3"), 3);
+  EXPECT_EQ(*ParseNumber("2.5"), 2.5);
+  for (const std::string_view text :
+       {"", "-", "-1", "-0", "+1", "3x", "1e3", "0x10", "1_000", "1 ", "nan", "inf", "ten"}) {
+    EXPECT_FALSE(ParseNumber(text).ok()) << text;
+  }
+}
+
 TEST(Units, ShownValuesAreReadBackUnchanged) {
   constexpr uint64_t kSeed = 20240501;
   SCOPED_TRACE(kSeed);
