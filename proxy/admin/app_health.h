@@ -7,7 +7,16 @@
 // again after that many successes in a row. A check that times out says nothing while the service
 // still sends bytes to its users: it is saturated, not down.
 //
-// Record() is called by one thread; everything else by any.
+// With `needs_inference` checks that pass are not enough: one inference must have succeeded since
+// they began to.
+//
+//   if (health.awaits_inference()) ...                    // make one request
+//   health.RecordInference({CheckOutcome::kSuccess, ""});  // healthy, until the checks fail
+//
+// It is asked for again only after the checks made the service unhealthy. When a reload begins to
+// ask for it, a service that is healthy then stays so.
+//
+// What records and sets is called by one thread; everything else by any.
 
 #pragma once
 
@@ -39,6 +48,7 @@ class AppHealth {
   struct Policy {
     int unhealthy_after = 3;
     int healthy_after = 1;
+    bool needs_inference = false;
   };
 
   AppHealth(std::string name, Policy policy) : name_(std::move(name)), policy_(policy) {}
@@ -49,8 +59,15 @@ class AppHealth {
   // result changed is_healthy().
   bool Record(CheckResult result, bool is_upstream_alive);
 
+  // True when the result changed is_healthy().
+  bool RecordInference(CheckResult result);
+
   // A reload; by the thread that records.
-  void SetPolicy(Policy policy) { policy_ = policy; }
+  void SetPolicy(Policy policy);
+  // By the thread that records: whether the checks alone make the service healthy, and whether an
+  // inference is all that is missing.
+  bool is_up() const { return is_up_; }
+  bool awaits_inference() const { return is_up_ && !has_inferred_; }
 
   const std::string& name() const { return name_; }
   bool is_healthy() const { return is_healthy_.load(std::memory_order_acquire); }
@@ -58,12 +75,26 @@ class AppHealth {
   CheckOutcome last_outcome() const { return last_outcome_.load(std::memory_order_acquire); }
   // What is wrong, or empty: "status 503 (2 of 3 failures)".
   std::string Problem() const;
+  // Inferences so far.
+  uint64_t inferences_passed() const { return inferences_passed_.load(); }
+  uint64_t inferences_failed() const { return inferences_failed_.load(); }
 
  private:
+  // Makes what others see of the fields of the recording thread. Whether is_healthy() has changed.
+  bool Publish();
+
   const std::string name_;
-  Policy policy_;      // of the recording thread
+  // Of the recording thread.
+  Policy policy_;
   int failures_ = 0;   // in a row
   int successes_ = 0;  // in a row
+  bool is_up_ = false;
+  bool has_inferred_ = false;  // or did not need to
+  std::string check_problem_ = "not checked yet";
+  std::string inference_problem_;
+
+  std::atomic<uint64_t> inferences_passed_{0};
+  std::atomic<uint64_t> inferences_failed_{0};
   std::atomic<bool> is_healthy_{false};
   std::atomic<bool> has_ever_succeeded_{false};
   std::atomic<CheckOutcome> last_outcome_{CheckOutcome::kNone};

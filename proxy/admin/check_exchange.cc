@@ -111,9 +111,9 @@ void CheckExchange::Receive() {
     if (result.status == IoStatus::kAgain) return;
     if (result.status != IoStatus::kOk) {
       Stop();
-      Conclude({CheckOutcome::kError, result.status == IoStatus::kEnd
-                                          ? "closed without an answer"
-                                          : std::strerror(result.error)});
+      Conclude(result.status == IoStatus::kEnd
+                   ? protocol_->End()
+                   : CheckResult{CheckOutcome::kError, std::strerror(result.error)});
       return;
     }
     received_ += result.bytes;

@@ -5,9 +5,10 @@
 //                          [](CheckResult result) { ... });
 //
 // Takes a connected descriptor. The verdict is told once, not from the constructor, as soon as it
-// is known: a status from 200 to 399 is success. What the service sends after that is read and
-// dropped, so that it does not see a reset. The owner ends the exchange by destroying it, not from
-// within the callback. There is no deadline in it.
+// is known: a status from 200 to 399 is success, or, where the whole answer is wanted, one from 200
+// to 299 and a body that came to its end. What the service sends after that is read and dropped, so
+// that it does not see a reset. The owner ends the exchange by destroying it, not from within the
+// callback. There is no deadline in it.
 //
 // One thread, that of `base`.
 
@@ -19,6 +20,8 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "proxy/admin/app_health.h"
 #include "proxy/admin/loop.h"
@@ -37,6 +40,13 @@ struct CheckQuestion {
   std::optional<std::string> grpc_service;
   // HTTP/1.1: header fields in place of ours, Host among them, each with its end of line.
   std::string fields;
+
+  // Of a question that wants the whole answer; any other is a GET.
+  bool wants_whole_answer = false;
+  std::string method = "GET";
+  std::string content_type;  // of the body
+  std::string body;
+  std::vector<std::pair<std::string, std::string>> extra_fields;  // names in lower case
 };
 
 class CheckExchange {

@@ -2,9 +2,11 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "proxy/admin/http2_check.h"
+#include "proxy/admin/inference_check.h"
 
 namespace outrigger::admin {
 namespace {
@@ -32,12 +34,11 @@ std::optional<int> ParseStatus(std::string_view line) {
 class Http1Check final : public CheckProtocol {
  public:
   explicit Http1Check(const CheckQuestion& question)
-      : output_(fmt::format(
-            "GET {} HTTP/1.1\r\n{}Connection: close\r\n\r\n", question.path,
-            question.fields.empty()
-                ? fmt::format("Host: {}\r\nUser-Agent: {}\r\nAccept: */*\r\n",
-                              question.authority, kUserAgent)
-                : question.fields)) {}
+      : output_(fmt::format("GET {} HTTP/1.1\r\n{}Connection: close\r\n\r\n", question.path,
+                            question.fields.empty()
+                                ? fmt::format("Host: {}\r\nUser-Agent: {}\r\nAccept: */*\r\n",
+                                              question.authority, kUserAgent)
+                                : question.fields)) {}
 
   std::string TakeOutput() override { return std::exchange(output_, {}); }
 
@@ -62,13 +63,29 @@ class Http1Check final : public CheckProtocol {
 
 }  // namespace
 
-CheckResult JudgeStatus(int status) {
-  if (status >= 200 && status < 400) return {CheckOutcome::kSuccess, "", status};
+CheckResult JudgeStatus(int status, int highest) {
+  if (status >= 200 && status <= highest) return {CheckOutcome::kSuccess, "", status};
   return {CheckOutcome::kBadStatus, fmt::format("status {}", status), status};
+}
+
+std::vector<std::pair<std::string, std::string>> RequestFields(const CheckQuestion& question) {
+  std::vector<std::pair<std::string, std::string>> fields = question.extra_fields;
+  // What was stated takes the place of ours.
+  const auto add = [&fields](std::string_view name, std::string_view value) {
+    if (std::ranges::any_of(fields, [&](const auto& field) { return field.first == name; })) return;
+    fields.emplace_back(name, value);
+  };
+  add("user-agent", kUserAgent);
+  add("accept", "*/*");
+  if (question.method == "GET") return fields;
+  if (!question.body.empty()) add("content-type", question.content_type);
+  fields.emplace_back("content-length", fmt::format("{}", question.body.size()));
+  return fields;
 }
 
 std::unique_ptr<CheckProtocol> NewCheckProtocol(const CheckQuestion& question, bool is_secure) {
   if (question.is_http2) return std::make_unique<Http2Check>(question, is_secure);
+  if (question.wants_whole_answer) return std::make_unique<InferenceCheck>(question);
   return std::make_unique<Http1Check>(question);
 }
 

@@ -108,8 +108,12 @@ struct Http2Check::Callbacks {
     if (frame->hd.type == NGHTTP2_SETTINGS) check.has_settings_ = true;
     // Interim answers come before the one that counts.
     const bool is_head = frame->hd.type == NGHTTP2_HEADERS && check.status_ >= 200;
-    if (is_head && !check.is_grpc_ && !check.result_.has_value()) {
+    if (!is_head || check.is_grpc_ || check.result_.has_value()) return 0;
+    if (!check.wants_whole_answer_) {
       check.result_ = JudgeStatus(check.status_);
+    } else if (const CheckResult judged = JudgeStatus(check.status_, 299);
+               judged.outcome != CheckOutcome::kSuccess) {
+      check.result_ = judged;
     }
     return 0;
   }
@@ -121,6 +125,8 @@ struct Http2Check::Callbacks {
     if (check.result_.has_value()) return 0;
     if (error == NGHTTP2_NO_ERROR && check.is_grpc_) {
       check.result_ = check.JudgeCall();
+    } else if (error == NGHTTP2_NO_ERROR && check.wants_whole_answer_) {
+      check.result_ = JudgeStatus(check.status_, 299);
     } else {
       check.result_ = {CheckOutcome::kError,
                        fmt::format("the stream was closed: {}", nghttp2_http2_strerror(error))};
@@ -140,7 +146,8 @@ struct Http2Check::Callbacks {
 };
 
 Http2Check::Http2Check(const CheckQuestion& question, bool is_secure)
-    : is_grpc_(question.grpc_service.has_value()) {
+    : is_grpc_(question.grpc_service.has_value()),
+      wants_whole_answer_(question.wants_whole_answer) {
   nghttp2_session_callbacks* callbacks = nullptr;
   if (nghttp2_session_callbacks_new(&callbacks) != 0) std::abort();
   nghttp2_session_callbacks_set_on_header_callback(callbacks, Callbacks::OnHeader);
@@ -165,22 +172,29 @@ void Http2Check::Submit(const CheckQuestion& question, bool is_secure) {
     };
     fields.push_back({bytes(name), bytes(value), name.size(), value.size(), NGHTTP2_NV_FLAG_NONE});
   };
-  add(":method", is_grpc_ ? "POST" : "GET");
+  add(":method", is_grpc_ ? std::string_view("POST") : std::string_view(question.method));
   add(":scheme", is_secure ? "https" : "http");
   add(":authority", question.authority);
   add(":path", is_grpc_ ? kHealthMethod : std::string_view(question.path));
-  add("user-agent", kUserAgent);
+  // Until nghttp2 has copied them.
+  const std::vector<std::pair<std::string, std::string>> own =
+      wants_whole_answer_ ? RequestFields(question)
+                          : std::vector<std::pair<std::string, std::string>>();
+  for (const auto& [name, value] : own) add(name, value);
+  if (!wants_whole_answer_) add("user-agent", kUserAgent);
   if (is_grpc_) {
     add("content-type", "application/grpc");
     add("te", "trailers");
     message_ = GrpcHealthRequest(*question.grpc_service);
+  } else if (wants_whole_answer_) {
+    message_ = question.body;
   } else {
     add("accept", "*/*");
   }
   nghttp2_data_provider provider{};
   provider.read_callback = Callbacks::ReadMessage;
   nghttp2_submit_request(session_, nullptr, fields.data(), fields.size(),
-                         is_grpc_ ? &provider : nullptr, nullptr);
+                         message_.empty() ? nullptr : &provider, nullptr);
 }
 
 std::string Http2Check::TakeOutput() {

@@ -1,4 +1,5 @@
-// A check in HTTP/2: GET of a path, or a call of grpc.health.v1.Health/Check.
+// A check in HTTP/2: GET of a path, a question that wants the whole answer, or a call of
+// grpc.health.v1.Health/Check.
 //
 // gRPC: the service is up when the call ends with status 0 and says SERVING. The message has two
 // fields at most, so it is read and written here instead of by the gRPC libraries, which cost more
@@ -39,10 +40,11 @@ class Http2Check final : public CheckProtocol {
 
   void Submit(const CheckQuestion& question, bool is_secure);
   void Pump();
-  // Of a call whose answer is complete.
+  // Of an answer that is complete.
   CheckResult JudgeCall() const;
 
   const bool is_grpc_;
+  const bool wants_whole_answer_;
   nghttp2_session* session_ = nullptr;
   std::string message_;  // of the request; what is left to send
   std::string answer_;   // the answer's message, as far as it is of interest

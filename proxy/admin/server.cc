@@ -280,7 +280,8 @@ void Server::Core::SetAppChecks(std::vector<AppCheckConfig> configs) {
     health->SetPolicy(config.policy);
     apps.push_back(health);
     checkers_.push_back(std::make_unique<AppChecker>(loop_, std::move(config), std::move(health),
-                                                     options_.on_app_change));
+                                                     options_.on_app_change,
+                                                     options_.on_inference));
   }
   health_.SetApps(std::move(apps));
 }

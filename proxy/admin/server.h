@@ -39,6 +39,7 @@ class Server {
     std::vector<AppProbe> app_probes;
     // On the admin thread, after an app check changed its mind; for the log.
     AppChecker::OnChange on_app_change;
+    AppChecker::OnInference on_inference;
     // On the admin thread, several times a second, once the health state was observed; for those
     // who pass it on.
     std::function<void(MonoTime now)> on_observe;

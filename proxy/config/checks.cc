@@ -96,6 +96,9 @@ class Checker {
       NotLonger(fmt::format("upstreams[{}].health", i), "timeout", health.timeout, "interval",
                 health.interval);
       CheckGrpcHealth(config_.upstreams[i], fmt::format("upstreams[{}]", i));
+      if (health.inference.has_value()) {
+        CheckInference(*health.inference, fmt::format("upstreams[{}].health.inference", i));
+      }
       if (config_.upstreams[i].tls.has_value()) {
         CheckUpstreamTls(config_.upstreams[i], fmt::format("upstreams[{}]", i));
       }
@@ -110,6 +113,22 @@ class Checker {
     if (upstream.protocol == UpstreamProtocol::kHttp1 &&
         !read_errors_.HasErrorAt(path + ".protocol")) {
       Report(path + ".health.grpc", "needs protocol: http2");
+    }
+  }
+
+  void CheckInference(const InferenceSettings& inference, const std::string& path) {
+    if (inference.path.empty() && AreRead(path, path + ".path")) {
+      Report(path, "path must be stated");
+    }
+    if (inference.method == InferenceSettings::Method::kGet && !inference.body.empty() &&
+        AreRead(path + ".method", path + ".body")) {
+      Report(path + ".body", "has no effect with method: GET");
+    }
+    for (const std::string_view name :
+         {"host", "connection", "content-length", "transfer-encoding", "te", "trailer", "upgrade",
+          "expect", "keep-alive", "proxy-connection"}) {
+      if (!inference.headers.contains(std::string(name))) continue;
+      Report(path + ".headers", fmt::format("{} is not for a probe to state", name));
     }
   }
 

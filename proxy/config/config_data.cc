@@ -35,6 +35,18 @@ absl::Duration UpstreamConfig::ConnectTimeout(const Address& endpoint) const {
   return endpoint.IsLocal() ? absl::Milliseconds(300) : absl::Seconds(1);
 }
 
+std::string_view MethodText(InferenceSettings::Method method) {
+  switch (method) {
+    case InferenceSettings::Method::kPost:
+      return "POST";
+    case InferenceSettings::Method::kGet:
+      return "GET";
+    case InferenceSettings::Method::kPut:
+      return "PUT";
+  }
+  return "";
+}
+
 bool IsIdempotentMethod(std::string_view method) {
   constexpr std::array<std::string_view, 5> kMethods = {"GET", "HEAD", "OPTIONS", "PUT", "DELETE"};
   return std::find(kMethods.begin(), kMethods.end(), method) != kMethods.end();

@@ -50,24 +50,6 @@ Type<KeepaliveSettings> DescribeKeepalive() {
       .Done();
 }
 
-Type<HealthSettings> DescribeHealth() {
-  using S = HealthSettings;
-  return Section<S>("health")
-      .Key("path", &S::path, Or("none", PathType()),
-           "GET this path, over TLS and HTTP/2 where the upstream has them; `none` only connects")
-      .Key("grpc", &S::grpc, Or("none", NameType()),
-           "Ask grpc.health.v1.Health for this service instead; `server` is the server as a whole")
-      .Key("interval", &S::interval, DurationType({.min = absl::Milliseconds(10)}),
-           "Time between checks")
-      .Key("timeout", &S::timeout, DurationType(), "How long a check may take")
-      .Key("unhealthy_after", &S::unhealthy_after, CountType({.min = 1, .max = 1000}),
-           "Failures in a row after which the app counts as down")
-      .Key("healthy_after", &S::healthy_after, CountType({.min = 1, .max = 1000}),
-           "Successes in a row after which it counts as up again")
-      .Later("inference", "A check that asks the model for a token")
-      .Done();
-}
-
 Type<ListenerTls> DescribeListenerTls() {
   using S = ListenerTls;
   return Section<S>("listener_tls")

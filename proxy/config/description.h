@@ -18,6 +18,7 @@ Type<Config> DescribeConfig();
 Type<AdminConfig> DescribeAdmin();
 Type<ListenerConfig> DescribeListener();
 Type<UpstreamConfig> DescribeUpstream();
+Type<HealthSettings> DescribeHealth();
 Type<RouteConfig> DescribeRoute();
 Type<TenantConfig> DescribeTenant();
 

@@ -78,8 +78,8 @@ Type<bool> BoolType();
 Type<Address> AddressType(AddressUse use);
 
 // Text that `read` accepts, and may normalise. Its error may be without a message, which stands for
-// "expected <what>, got ...". `pattern` tells JSON Schema about the same. The empty string is never
-// read; it stands for "not stated" and is not dumped.
+// "expected <what>, got ...". `pattern` tells JSON Schema about the same; empty: any text. The
+// empty string stands for "not stated" and is not dumped.
 using ReadText = absl::StatusOr<std::string> (*)(std::string_view);
 Type<std::string> TextType(std::string what, std::string pattern, ReadText read);
 

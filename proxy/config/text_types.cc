@@ -23,7 +23,9 @@ class CheckedText final : public ScalarType<std::string> {
     return value.empty() ? Json(nullptr) : Json(value);
   }
   Json Schema(Json& /*definitions*/) const override {
-    return {{"type", "string"}, {"pattern", pattern_}};
+    Json schema = {{"type", "string"}};
+    if (!pattern_.empty()) schema["pattern"] = pattern_;
+    return schema;
   }
   std::string Text() const override { return what_; }
 

@@ -3,8 +3,10 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "absl/time/time.h"
@@ -21,6 +23,20 @@ struct KeepaliveSettings {
   int64_t max = 256;
 };
 
+// A request that only a service whose model works can answer (HL-5).
+struct InferenceSettings {
+  enum class Method { kPost, kGet, kPut };
+
+  std::string path;
+  Method method = Method::kPost;
+  std::map<std::string, std::string> headers;  // by names in lower case; values may be secret
+  std::string content_type = "application/json";
+  std::string body;
+  absl::Duration timeout = absl::Seconds(60);
+};
+
+std::string_view MethodText(InferenceSettings::Method method);
+
 struct HealthSettings {
   // The service name by which gRPC's health protocol means the server as a whole is empty, which
   // no value here can be.
@@ -33,6 +49,7 @@ struct HealthSettings {
   absl::Duration timeout = absl::Seconds(2);
   int64_t unhealthy_after = 3;
   int64_t healthy_after = 1;
+  std::optional<InferenceSettings> inference;
 };
 
 struct UpstreamTls {

@@ -42,6 +42,7 @@ std::span<const Descriptor* const> AllDescriptors() {
       &families::kUpstreamConnections,
       &families::kUpstreamEjected,
       &families::kAppHealthy,
+      &families::kInferenceProbes,
       &families::kBufferBytes,
       &families::kBufferLimitBytes,
       &families::kConfigGeneration,

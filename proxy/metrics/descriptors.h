@@ -165,6 +165,10 @@ inline constexpr Descriptor kAppHealthy = {
     "outrigger_app_healthy", Type::kGauge, "check",
     "1 while the periodic check of the service behind the proxy passes."};
 
+inline constexpr Descriptor kInferenceProbes = {
+    "outrigger_inference_probes_total", Type::kCounter, "check,result",
+    "Requests of the proxy's own for `health.inference`, passed or failed."};
+
 // Process.
 inline constexpr Descriptor kBufferBytes = {
     "outrigger_buffer_bytes", Type::kGauge, "",

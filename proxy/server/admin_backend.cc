@@ -61,6 +61,12 @@ std::vector<std::pair<std::string, int64_t>> AdminBackend::KeyCounts(
 std::string AdminBackend::Config() {
   const ConfigStatus::View view = parts_.config.view();
   nlohmann::ordered_json json = config::ToJson(*view.config);
+  // An API key, perhaps.
+  for (nlohmann::ordered_json& upstream : json["upstreams"]) {
+    nlohmann::ordered_json& inference = upstream["health"]["inference"];
+    if (!inference.is_object()) continue;
+    for (nlohmann::ordered_json& value : inference["headers"]) value = "(not shown)";
+  }
   json["reload"] = {
       {"generation", view.generation},
       {"loaded_at", absl::FormatTime(absl::RFC3339_sec, view.loaded_at, absl::UTCTimeZone())},

@@ -33,6 +33,16 @@ std::vector<admin::AppCheckConfig> MakeAppChecks(const config::Config& config, c
       check.timeout = upstream.health.timeout;
       check.policy.unhealthy_after = static_cast<int>(upstream.health.unhealthy_after);
       check.policy.healthy_after = static_cast<int>(upstream.health.healthy_after);
+      if (const auto& inference = upstream.health.inference; inference.has_value()) {
+        check.policy.needs_inference = true;
+        check.inference =
+            admin::InferenceProbe{.method = std::string(config::MethodText(inference->method)),
+                                  .path = inference->path,
+                                  .content_type = inference->content_type,
+                                  .body = inference->body,
+                                  .fields = {inference->headers.begin(), inference->headers.end()},
+                                  .timeout = inference->timeout};
+      }
       check.last_upstream_byte = [state] {
         return MonoTime::FromNanos(state->last_byte_nanos.load(std::memory_order_relaxed));
       };

@@ -263,6 +263,13 @@ absl::Status Process::StartAdmin(Options process_options) {
         .Bool("healthy", health.is_healthy())
         .Str("problem", health.Problem());
   };
+  options.on_inference = [this](const admin::AppHealth& health, const admin::CheckResult& result) {
+    logs_->shared()
+        .Info("inference_probe")
+        .Str("upstream", health.name())
+        .Bool("passed", result.outcome == admin::CheckOutcome::kSuccess)
+        .Str("problem", result.detail);
+  };
   if (grpc_health_ != nullptr) {
     options.on_observe = [this](MonoTime now) {
       grpc_health_->Set(GrpcHealthServer::kLiveness, health_.Live(now).ok());

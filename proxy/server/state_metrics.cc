@@ -79,6 +79,17 @@ std::vector<metrics::CallbackHandle> AddStateMetrics(metrics::Registry& registry
     }
     return samples;
   });
+  add(metrics::families::kInferenceProbes, [parts] {
+    std::vector<Sample> samples;
+    for (const std::shared_ptr<const admin::AppHealth>& app : parts.health.Apps()) {
+      const auto passed = static_cast<double>(app->inferences_passed());
+      const auto failed = static_cast<double>(app->inferences_failed());
+      if (passed + failed == 0) continue;
+      samples.push_back({{app->name(), "passed"}, passed});
+      samples.push_back({{app->name(), "failed"}, failed});
+    }
+    return samples;
+  });
   return handles;
 }
 

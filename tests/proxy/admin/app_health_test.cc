@@ -101,5 +101,99 @@ TEST(AppHealth, EqualsItsModelOnRandomResults) {
   }
 }
 
+const CheckResult kCold = {CheckOutcome::kBadStatus, "status 503"};
+
+TEST(AppHealth, IsNotHealthyBeforeAnInferenceSucceeded) {
+  AppHealth health("app", {.needs_inference = true});
+  EXPECT_FALSE(health.awaits_inference()) << "it is not up yet";
+  EXPECT_FALSE(health.Record(kGood, false));
+  EXPECT_FALSE(health.is_healthy());
+  EXPECT_TRUE(health.awaits_inference());
+  EXPECT_EQ(health.Problem(), "the inference probe has not passed yet");
+  EXPECT_FALSE(health.RecordInference(kCold));
+  EXPECT_EQ(health.Problem(), "the inference probe has not passed: status 503");
+  EXPECT_TRUE(health.RecordInference(kGood));
+  EXPECT_TRUE(health.is_healthy());
+  EXPECT_FALSE(health.awaits_inference());
+  EXPECT_EQ(health.Problem(), "");
+  EXPECT_EQ(health.inferences_passed(), 1u);
+  EXPECT_EQ(health.inferences_failed(), 1u);
+}
+
+TEST(AppHealth, NeedsAnotherInferenceOnlyAfterTheChecksHaveFailed) {
+  AppHealth health("app", {.unhealthy_after = 2, .needs_inference = true});
+  health.Record(kGood, false);
+  health.RecordInference(kGood);
+  health.Record(kRefusal, false);
+  health.Record(kGood, false);
+  EXPECT_TRUE(health.is_healthy()) << "one failure is none";
+  health.Record(kRefusal, false);
+  EXPECT_TRUE(health.Record(kRefusal, false));
+  EXPECT_FALSE(health.awaits_inference());
+  EXPECT_FALSE(health.RecordInference(kGood)) << "of a service that is down";
+  EXPECT_FALSE(health.Record(kGood, false));
+  EXPECT_TRUE(health.awaits_inference());
+  EXPECT_EQ(health.Problem(), "the inference probe has not passed yet");
+  EXPECT_TRUE(health.RecordInference(kGood));
+}
+
+// Bytes to users show that a saturated service lives, not that it has passed.
+TEST(AppHealth, TakesASlowInferenceForAFailureWhoeverGetsBytes) {
+  AppHealth health("app", {.unhealthy_after = 1, .needs_inference = true});
+  health.Record(kGood, false);
+  health.Record(kSlow, true);
+  EXPECT_TRUE(health.awaits_inference()) << "the check that was slow is forgiven";
+  health.RecordInference(kSlow);
+  EXPECT_FALSE(health.is_healthy());
+  EXPECT_TRUE(health.RecordInference(kGood));
+  EXPECT_FALSE(health.Record(kSlow, true));
+  EXPECT_TRUE(health.is_healthy());
+}
+
+TEST(AppHealth, StaysHealthyWhenAReloadBeginsToAskForInferences) {
+  AppHealth health("app", {.unhealthy_after = 1});
+  health.Record(kGood, false);
+  health.SetPolicy({.unhealthy_after = 1, .needs_inference = true});
+  EXPECT_TRUE(health.is_healthy());
+  EXPECT_FALSE(health.awaits_inference());
+  health.Record(kRefusal, false);
+  health.Record(kGood, false);
+  EXPECT_FALSE(health.is_healthy());
+  health.SetPolicy({.unhealthy_after = 1});
+  EXPECT_TRUE(health.is_healthy());
+  EXPECT_EQ(health.Problem(), "");
+}
+
+TEST(AppHealth, EqualsItsModelWithInferences) {
+  for (uint64_t seed = 1; seed <= 200; ++seed) {
+    SCOPED_TRACE(testing::Message() << "seed " << seed);
+    Random random(seed);
+    const int unhealthy_after = 1 + static_cast<int>(random.Below(4));
+    const int healthy_after = 1 + static_cast<int>(random.Below(3));
+    AppHealth health("app", {unhealthy_after, healthy_after, /*needs_inference=*/true});
+    std::vector<bool> history;
+    bool has_inferred = false;  // since the checks made it healthy
+    for (int i = 0; i < 100; ++i) {
+      const bool is_up = Model(history, unhealthy_after, healthy_after);
+      const bool before = health.is_healthy();
+      bool changed = false;
+      if (random.Below(3) == 0) {
+        const bool passes = random.Below(2) == 0;
+        changed = health.RecordInference(passes ? kGood : kCold);
+        has_inferred = has_inferred || (passes && is_up);
+      } else {
+        history.push_back(random.Below(3) != 0);
+        changed = health.Record(history.back() ? kGood : kRefusal, false);
+        has_inferred = has_inferred && Model(history, unhealthy_after, healthy_after);
+      }
+      ASSERT_EQ(health.is_up(), Model(history, unhealthy_after, healthy_after)) << i;
+      ASSERT_EQ(health.is_healthy(), health.is_up() && has_inferred) << i;
+      ASSERT_EQ(health.awaits_inference(), health.is_up() && !has_inferred) << i;
+      ASSERT_EQ(changed, before != health.is_healthy());
+      ASSERT_TRUE(health.is_healthy() || !health.Problem().empty());
+    }
+  }
+}
+
 }  // namespace
 }  // namespace outrigger::admin

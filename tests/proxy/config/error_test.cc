@@ -298,6 +298,12 @@ TEST(ConfigErrors, NameKeysThatContradictEachOther) {
        "f:1:40: filters[0].rate_limit.rules[0].key[0]: header must be stated"},
       {"filters: [{rate_limit: {rules: [{algorithm: sliding_window, burst: 5}]}}]",
        "f:1:68: filters[0].rate_limit.rules[0].burst: sliding_window has no burst; remove the key"},
+      {"upstreams: [{health: {inference: {body: a}}}]",
+       "f:1:34: upstreams[0].health.inference: path must be stated"},
+      {"upstreams: [{health: {inference: {path: /a, method: GET, body: a}}}]",
+       "f:1:64: upstreams[0].health.inference.body: has no effect with method: GET"},
+      {"upstreams: [{health: {inference: {path: /a, headers: {Host: a}}}}]",
+       "f:1:54: upstreams[0].health.inference.headers: host is not for a probe to state"},
       {"upstreams: [{health: {timeout: 6s}}]",
        "f:1:32: upstreams[0].health.timeout: timeout (6s) must not be longer than interval (5s)"},
       {"filters: [retry]\nroutes: [{filters: {timeout: {}}}]",
@@ -366,6 +372,39 @@ TEST(ConfigErrors, DoNotFollowFromOtherErrors) {
        "f:1:31: filters[0].timeout.overall: expected a duration such as 250ms, 5s or 1h30m, got '1 "
        "h'"},
   });
+}
+
+TEST(ConfigErrors, NameInferenceProbesThatCannotBe) {
+  const std::string prefix = "upstreams: [{health: {inference: {path: /a, ";
+  const std::string body(65537, 'x');
+  const struct {
+    std::string text;
+    std::string_view errors;
+  } cases[] = {
+      {"upstreams: [{health: {inference: {path: v1/completions}}}]",
+       "f:1:41: upstreams[0].health.inference.path: expected a path such as /v1/models, got "
+       "'v1/completions'"},
+      {"upstreams: [{health: {inference: enabled}}]",
+       "f:1:34: upstreams[0].health.inference: expected keys and values, got 'enabled' (or none)"},
+      {prefix + "method: HEAD}}}]",
+       "f:1:53: upstreams[0].health.inference.method: expected POST, GET or PUT, got 'HEAD'"},
+      {prefix + "timeout: 0s}}}]",
+       "f:1:54: upstreams[0].health.inference.timeout: must be from 1ms to 365d, got '0s'"},
+      // YAML takes it for keys and values.
+      {prefix + "body: {model: m}}}}]",
+       "f:1:51: upstreams[0].health.inference.body: expected a text in quotes of at most 64KiB, "
+       "got a mapping"},
+      // Neither a long body nor a key belongs into a log.
+      {prefix + "body: " + body + "}}}]",
+       "f:1:51: upstreams[0].health.inference.body: must be at most 64KiB, got 65537 bytes"},
+      {prefix + "headers: {x-key: \"sec\\nret\"}}}}]",
+       "f:1:62: upstreams[0].health.inference.headers.x-key: a header's value has no control "
+       "characters"},
+      {prefix + "headers: {x-key: \"secret \"}}}}]",
+       "f:1:62: upstreams[0].health.inference.headers.x-key: a header's value neither is empty nor "
+       "has spaces around it"},
+  };
+  for (const auto& c : cases) EXPECT_EQ(Errors(c.text), c.errors) << c.text.substr(0, 200);
 }
 
 TEST(ConfigErrors, AreLimitedInNumber) {
