@@ -24,7 +24,8 @@ class ClientGone(harness.TestCase):
 
     It does so in several rounds, with one proxy: on a busy machine a round may take longer than the
     limit, and the first ones leave blocks in the pool of buffers, which counts them. The best round must
-    be within the limit, and one must add nothing; what leaks would add something in each.
+    be within the limit, and one must add nothing; what leaks would add something in each. How long it takes
+    over many rounds is measured in test_leaving.py.
     """
 
     PATIENCE = 5.0
