@@ -7,7 +7,7 @@ import time
 from check_webhook import comparable, variants
 from cluster import OUTRIGGER, SOURCE, wait
 from load import Load
-from support import NAMESPACE, SAMPLES, Base, call, deployment, is_ready, plain_pod, require, status_of
+from support import NAMESPACE, SAMPLES, Base, call, deployment, is_ready, plain_pod, probe, require, status_of
 
 ORDINARY = "ordinary"  # the namespace of the release and of its pods
 GRACE = 30
@@ -76,8 +76,10 @@ class OrdinaryContainer(Base):
         pods = self.cluster.pods(ORDINARY, "app=app")
         for pod in pods:
             require([c["name"] for c in pod["spec"]["containers"]] == ["outrigger", "app"], "the sidecar is not the first")
-        took = []
-        with Load(self.cluster.service_address(ORDINARY, "app"), rate=100, streams=10, seconds=STREAM) as load:
+        address, took = self.cluster.service_address(ORDINARY, "app"), []
+        # The node learns of a Service's pods a moment after they are ready.
+        wait("the service answers", lambda: probe(address, "/v1/models") == 200, 60)
+        with Load(address, rate=100, streams=10, seconds=STREAM) as load:
             time.sleep(3)
             for pod in pods:
                 begin, name = time.monotonic(), pod["metadata"]["name"]

@@ -35,10 +35,12 @@ class Load:
         self.host, self.port, self.path = address
         self.rate, self.stream_count, self.stream_seconds = rate, streams, seconds
         self.outcome = Outcome()
+        self.began = 0.0
         self.over = threading.Event()
         self.threads = []
 
     def __enter__(self):
+        self.began = time.monotonic()
         # Enough that none has to wait for a slow one.
         workers = 20
         for i in range(workers):
@@ -57,15 +59,22 @@ class Load:
             thread.join(60)
 
     def connect(self, timeout):
-        return http.client.HTTPConnection(self.host, self.port, timeout=timeout)
+        connection = http.client.HTTPConnection(self.host, self.port, timeout=timeout)
+        connection.connect()
+        return connection
+
+    def say(self, error, step, began):
+        return (f"{type(error).__name__} {error} after {time.monotonic() - began:.1f} s, {step}; "
+                f"it began {began - self.began:.1f} s into the load")
 
     def ask(self, first, period, keeps_connection):
         connection, due = None, time.monotonic() + first
         while not self.over.wait(max(0, due - time.monotonic())):
             due += period
-            began, failure = time.monotonic(), None
-            connection = connection or self.connect(10)
+            began, failure, step = time.monotonic(), None, "connecting"
             try:
+                connection = connection or self.connect(10)
+                step = "waiting for the answer"
                 body = json.dumps({"model": "mock-1", "input": "hello"})
                 connection.request("POST", f"{self.path}/v1/embeddings", body, {"Content-Type": "application/json"})
                 answer = connection.getresponse()
@@ -73,8 +82,8 @@ class Load:
                 if answer.status != 200:
                     failure = f"{answer.status} {answer.getheader('x-outrigger-reason')}"
             except (OSError, http.client.HTTPException) as error:
-                failure = f"{type(error).__name__} {error}"
-            if failure or not keeps_connection:
+                failure = self.say(error, step, began)
+            if connection and (failure or not keeps_connection):
                 connection.close()
                 connection = None
             self.outcome.add("request", time.monotonic() - began, failure)
@@ -84,13 +93,15 @@ class Load:
         time.sleep(first)
         tokens = int(self.stream_seconds * 10)
         while not self.over.is_set():
-            began, failure = time.monotonic(), None
-            connection = self.connect(20)
+            began, failure, step, connection = time.monotonic(), None, "connecting", None
             try:
+                connection = self.connect(20)
+                step = "waiting for the answer"
                 body = json.dumps({"model": "mock-1", "stream": True, "messages": [{"role": "user", "content": "hi"}]})
                 connection.request("POST", f"{self.path}/v1/chat/completions", body,
                                    {"Content-Type": "application/json", "x-mock-fault": f"tokens:{tokens};itl:100ms"})
                 answer = connection.getresponse()
+                step = "reading"
                 text = answer.read()
                 if answer.status != 200:
                     failure = f"{answer.status} {answer.getheader('x-outrigger-reason')}"
@@ -99,6 +110,7 @@ class Load:
                 elif text.count(b'"content"') < tokens:
                     failure = f"{text.count(b'content')} of {tokens} tokens"
             except (OSError, http.client.HTTPException) as error:
-                failure = f"{type(error).__name__} {error}"
-            connection.close()
+                failure = self.say(error, step, began)
+            if connection:
+                connection.close()
             self.outcome.add("stream", time.monotonic() - began, failure)
