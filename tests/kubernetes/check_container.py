@@ -98,6 +98,8 @@ class OrdinaryContainer(Base):
         failed = [event["message"] for event in events if event["reason"] in ("FailedPostStartHook", "FailedPreStopHook")]
         require(not failed, f"hooks failed: {failed}")
         self.cluster.helm("uninstall", "outrigger", "--namespace", ORDINARY, "--wait")
+        # Its injectors serve for some seconds after they were told to end.
+        wait("the injectors have ended", lambda: not self.get("pods", "-n", ORDINARY, "-l", "app.kubernetes.io/name=outrigger")["items"], 60)
         self.kubectl("delete", "namespace", ORDINARY, "--wait=false")
         return (f"0 of {outcome.requests} requests at 100/s and 0 of {outcome.streams} streams of {STREAM} s failed while both pods were "
                 f"deleted; gone after {min(took):.0f} to {max(took):.0f} s (grace period {GRACE} s); a third, idle one served for {served:.1f} s "
