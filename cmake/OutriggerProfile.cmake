@@ -18,7 +18,11 @@ function(outrigger_use_profile)
   find_program(OUTRIGGER_LLVM_PROFDATA NAMES llvm-profdata-${major} llvm-profdata)
   set(text "${PROJECT_SOURCE_DIR}/tools/profile/outrigger.proftext")
   set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS "${text}")
-  set(profile "${PROJECT_BINARY_DIR}/outrigger.profdata")
+  # Its name says what is in it, so that everything is compiled anew when that changes: objects of two
+  # profiles cannot be linked.
+  file(SHA256 "${text}" hash)
+  string(SUBSTRING "${hash}" 0 12 hash)
+  set(profile "${PROJECT_BINARY_DIR}/outrigger-${hash}.profdata")
   if(NOT CMAKE_CXX_COMPILER_ID MATCHES "Clang" OR NOT OUTRIGGER_LLVM_PROFDATA)
     message(STATUS "Building without the profile: it takes clang and its llvm-profdata")
     return()
