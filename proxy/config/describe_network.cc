@@ -90,9 +90,8 @@ Type<AdminConfig> DescribeAdmin() {
   using S = AdminConfig;
   return Section<S>("admin")
       .Key("address", &S::address, AddressType(AddressUse::kListen),
-           "Probes and /metrics are answered to everyone, all else to loopback only. A change "
-           "needs a "
-           "restart")
+           "Probes, /metrics and hooks of the app are answered to everyone, all else to loopback "
+           "only. A change needs a restart")
       .Key("drain", &S::drain, DescribeDrain(), "Shutting down")
       .Key("grpc_address", &S::grpc_address, Or("none", AddressType(AddressUse::kListen)),
            "Where to serve grpc.health.v1.Health for gRPC probes, services `liveness`, `readiness` "
