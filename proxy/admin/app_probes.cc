@@ -21,13 +21,6 @@ constexpr std::string_view kScheme = "http://";
 // After the answer's head; closing at once would reset an app that is still sending its body.
 constexpr absl::Duration kLinger = absl::Seconds(1);
 
-Reply TextReply(int status, std::string text) {
-  Reply reply;
-  reply.status = status;
-  reply.body = std::move(text) + "\n";
-  return reply;
-}
-
 std::string Lower(std::string_view text) {
   std::string lower(text);
   for (char& c : lower) {

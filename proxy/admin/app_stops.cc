@@ -10,13 +10,6 @@
 namespace outrigger::admin {
 namespace {
 
-Reply TextReply(int status, std::string text) {
-  Reply reply;
-  reply.status = status;
-  reply.body = std::move(text) + "\n";
-  return reply;
-}
-
 // Nothing unless it is a number of seconds that may be waited.
 std::optional<int> ParseSeconds(std::string_view text) {
   int seconds = 0;

@@ -16,13 +16,6 @@ Reply JsonReply(int status, const Json& json) {
           json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n", ""};
 }
 
-Reply TextReply(int status, std::string text) {
-  Reply reply;
-  reply.status = status;
-  reply.body = std::move(text) + "\n";
-  return reply;
-}
-
 Reply ErrorReply(const absl::Status& error) {
   int status = 500;
   if (absl::IsNotFound(error)) status = 404;
@@ -46,6 +39,13 @@ std::string_view TrimWhitespace(std::string_view text) {
 }
 
 }  // namespace
+
+Reply TextReply(int status, std::string text) {
+  Reply reply;
+  reply.status = status;
+  reply.body = std::move(text) + "\n";
+  return reply;
+}
 
 struct Endpoints::Call {
   const Request& request;

@@ -39,6 +39,9 @@ struct Reply {
   std::string allow;  // 405: the methods that would do
 };
 
+// Plain text of one line; `text` is without its end.
+Reply TextReply(int status, std::string text);
+
 // Answers one request, once, from any thread. Calls after the first do nothing; when the last copy
 // goes away without one, the client gets 500.
 using CompleteFunction = std::function<void(Reply)>;

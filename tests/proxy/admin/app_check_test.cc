@@ -9,6 +9,7 @@
 
 #include "proxy/admin/http2_check.h"
 #include "tests/proxy/admin/sockets.h"
+#include "tests/proxy/admin/http2_frame.h"
 
 namespace outrigger::admin {
 namespace {
@@ -75,15 +76,6 @@ TEST(AppChecker, JudgesAnswersByTheTable) {
         << c.answer;
     EXPECT_EQ(health->is_healthy(), c.expected == CheckOutcome::kSuccess) << c.answer;
   }
-}
-
-std::string Frame(uint8_t type, uint8_t flags, uint8_t stream, std::string_view payload) {
-  std::string frame(9, '\0');
-  frame[2] = static_cast<char>(payload.size());
-  frame[3] = static_cast<char>(type);
-  frame[4] = static_cast<char>(flags);
-  frame[8] = static_cast<char>(stream);
-  return frame.append(payload);
 }
 
 TEST(AppChecker, JudgesAnswersOfHttp2ByTheTable) {

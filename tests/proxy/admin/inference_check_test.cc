@@ -11,6 +11,7 @@
 #include <string_view>
 
 #include "proxy/admin/check_protocol.h"
+#include "tests/proxy/admin/http2_frame.h"
 
 namespace outrigger::admin {
 namespace {
@@ -134,31 +135,23 @@ TEST(InferenceCheck, HasItsVerdictOnce) {
   EXPECT_EQ(protocol->Receive("HTTP/1.1 500 Late\r\n\r\n")->outcome, CheckOutcome::kSuccess);
 }
 
-std::string Frame(uint8_t type, uint8_t flags, std::string_view payload, uint8_t stream = 1) {
-  std::string frame(9, '\0');
-  frame[2] = static_cast<char>(payload.size());
-  frame[3] = static_cast<char>(type);
-  frame[4] = static_cast<char>(flags);
-  frame[8] = static_cast<char>(stream);
-  return frame.append(payload);
-}
-
 TEST(InferenceCheck, WantsTheWholeAnswerOfHttp2Too) {
-  const std::string settings = Frame(4, 0, "", 0);
-  const std::string ok = Frame(1, 4, "\x88");  // the stream goes on
-  const std::string reset = Frame(3, 0, std::string("\0\0\0\x08", 4));
+  const std::string settings = Frame(4, 0, 0, "");
+  const std::string ok = Frame(1, 4, 1, "\x88");  // the stream goes on
+  const std::string reset = Frame(3, 0, 1, std::string("\0\0\0\x08", 4));
   const struct {
     std::string answer;
     CheckOutcome expected;
     bool is_early;
     std::string_view problem = "";
   } rows[] = {
-      {settings + ok + Frame(0, 0, "o") + Frame(0, 1, "k"), CheckOutcome::kSuccess, true},
-      {settings + Frame(1, 5, "\x89"), CheckOutcome::kSuccess, true},
-      {settings + ok + Frame(0, 0, "o"), CheckOutcome::kError, false, "closed without an answer"},
+      {settings + ok + Frame(0, 0, 1, "o") + Frame(0, 1, 1, "k"), CheckOutcome::kSuccess, true},
+      {settings + Frame(1, 5, 1, "\x89"), CheckOutcome::kSuccess, true},
+      {settings + ok + Frame(0, 0, 1, "o"), CheckOutcome::kError, false,
+       "closed without an answer"},
       {settings + ok + reset, CheckOutcome::kError, true, "the stream was closed: CANCEL"},
-      {settings + Frame(1, 4, "\x8d"), CheckOutcome::kBadStatus, true, "status 404"},
-      {settings + Frame(1, 4,
+      {settings + Frame(1, 4, 1, "\x8d"), CheckOutcome::kBadStatus, true, "status 404"},
+      {settings + Frame(1, 4, 1,
                         "\x08\x03"
                         "302"),
        CheckOutcome::kBadStatus, true, "status 302"},
@@ -178,7 +171,7 @@ TEST(InferenceCheck, SendsTheBodyOverHttp2) {
   const auto protocol = NewCheckProtocol(Question(/*is_http2=*/true), false);
   const std::string first = protocol->TakeOutput();
   // DATA of 14 bytes with END_STREAM.
-  EXPECT_THAT(first, HasSubstr(Frame(0, 1, R"({"prompt":"a"})")));
+  EXPECT_THAT(first, HasSubstr(Frame(0, 1, 1, R"({"prompt":"a"})")));
 }
 
 }  // namespace
