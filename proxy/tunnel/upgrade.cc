@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <cstdlib>
 
+#include "proxy/http1/framing.h"
+
 namespace outrigger::tunnel {
 
 using http::HeaderField;
@@ -26,12 +28,13 @@ bool IsAlnum(char c) {
 
 UpgradeVerdict Malformed(std::string_view message) { return {Kind::kMalformed, {}, message}; }
 
-// The only field of that name; null: there is none, or more than one.
+// The only field of that name; null: there is none, or more than one, or one that ends at this hop
+// because Connection names it: the other side would not see what was judged here.
 const HeaderField* FindOnly(const HeaderList& headers, std::string_view name) {
   const HeaderField* found = nullptr;
   for (const HeaderField& field : headers) {
     if (field.id != HeaderId::kOther || !http::EqualsIgnoreCase(field.name, name)) continue;
-    if (found != nullptr) return nullptr;
+    if (found != nullptr || http1::IsNominated(headers, field)) return nullptr;
     found = &field;
   }
   return found;

@@ -35,7 +35,8 @@ TEST(TunnelSwitch, KeepsItsPromisesUnderMutation) {
                                "Transfer-Encoding: chunked",
                                "\x88\x02",
                                "\t",
-                               "echo/2"};
+                               "echo/2",
+                               "sec-websocket-version"};
   constexpr uint64_t kSeed = 441;
   Random random(kSeed);
   for (int round = 0; round < 20'000; ++round) {

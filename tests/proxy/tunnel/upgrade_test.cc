@@ -65,6 +65,8 @@ TEST(JudgeUpgrade, RefusesAMalformedHandshake) {
       {{"Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZ==="}, kGood[1]},
       {{"Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZR=="}, kGood[1]},
       {{"Sec-WebSocket-Key", "dGhlIHNhbXBs-SBub25jZQ=="}, kGood[1]},
+      {kGood[0], kGood[1], {"Connection", "upgrade, sec-websocket-version"}},
+      {kGood[0], kGood[1], {"Connection", "upgrade, sec-websocket-key"}},
   };
   for (const Fields& fields : cases) {
     const UpgradeVerdict verdict = Judge("websocket", fields);
