@@ -7,11 +7,14 @@
 #include <cstdio>
 #include <cstdlib>
 
+#include "proxy/event/base_descriptor.h"
+
 namespace outrigger {
 namespace {
 
 // Often enough for a liveness check that allows five seconds.
-constexpr timeval kHeartbeat = {1, 0};
+constexpr int64_t kLongestWaitNanos = 1'000'000'000;
+constexpr int64_t kNanosInMilli = 1'000'000;
 
 [[noreturn]] void Die(const char* what) {
   std::perror(what);
@@ -25,38 +28,35 @@ EventLoop::EventLoop() {
   if (config == nullptr) Die("event_config_new");
   // One thread owns the base; other threads reach it through the eventfd alone.
   event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK);
+  // Always epoll.
+  event_config_set_flag(config, EVENT_BASE_FLAG_IGNORE_ENV);
   base_.reset(event_base_new_with_config(config));
   event_config_free(config);
   if (base_ == nullptr) Die("event_base_new");
 
   message_fd_ = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
   if (message_fd_ < 0) Die("eventfd");
-
-  poller_ = std::make_unique<Poller>(*base_);
-  timer_event_.reset(event_new(
-      base_.get(), -1, 0,
-      [](evutil_socket_t, short, void* self) {
-        auto* loop = static_cast<EventLoop*>(self);
-        loop->RunTimers(loop->Now());
-      },
-      this));
   message_event_.reset(event_new(
       base_.get(), message_fd_, EV_READ | EV_PERSIST,
       [](evutil_socket_t, short, void* self) { static_cast<EventLoop*>(self)->OnMessages(); },
       this));
-  heartbeat_event_.reset(event_new(
-      base_.get(), -1, EV_PERSIST, [](evutil_socket_t, short, void*) {}, nullptr));
   event_add(message_event_.get(), nullptr);
-  event_add(heartbeat_event_.get(), &kHeartbeat);
+
+  const int base_fd = FindEpollSetOf(message_fd_);
+  if (base_fd < 0) {
+    std::fputs(
+        "outrigger: /proc/self/fdinfo does not show the event loop's epoll set; is /proc "
+        "mounted?\n",
+        stderr);
+    std::_Exit(EXIT_FAILURE);
+  }
+  if (!poller_.Add(base_fd, EPOLLIN, *this)) Die("epoll_ctl");
 }
 
 EventLoop::~EventLoop() {
   // While there still is a loop that the last objects can use.
   RunPending();
-  poller_.reset();
-  timer_event_.reset();
   message_event_.reset();
-  heartbeat_event_.reset();
   close(message_fd_);
 }
 
@@ -65,14 +65,25 @@ void EventLoop::Run() {
   is_running_ = true;
   bool more_work = true;  // what was deferred before
   while (!is_stopping_.load(std::memory_order_acquire)) {
-    turn_time_ = MonoTime();
-    event_base_loop(base_.get(), more_work ? EVLOOP_ONCE | EVLOOP_NONBLOCK : EVLOOP_ONCE);
-    more_work = RunDeferred();
+    more_work = Turn(more_work ? 0 : MillisecondsToWait());
     last_turn_nanos_.store(Now().nanos(), std::memory_order_relaxed);
   }
   is_running_ = false;
   turn_time_ = MonoTime();
   is_stopping_.store(false, std::memory_order_release);
+}
+
+bool EventLoop::Turn(int milliseconds) {
+  turn_time_ = MonoTime();
+  poller_.Wait(milliseconds);
+  if (wake_at_ <= Now()) RunTimers(Now());
+  return RunDeferred();
+}
+
+int EventLoop::MillisecondsToWait() const {
+  const int64_t left =
+      std::clamp<int64_t>(wake_at_.nanos() - CoarseNow().nanos(), 0, kLongestWaitNanos);
+  return static_cast<int>((left + kNanosInMilli - 1) / kNanosInMilli);
 }
 
 // Outside of Run() there are no turns.
@@ -108,16 +119,6 @@ void EventLoop::OnMessages() {
     batch.swap(messages_);
   }
   for (absl::AnyInvocable<void()>& message : batch) message();
-}
-
-void EventLoop::WakeAt(MonoTime when) {
-  if (when.is_infinite()) {
-    event_del(timer_event_.get());
-    return;
-  }
-  const int64_t micros = std::max<int64_t>(0, (when - Now()) / absl::Microseconds(1)) + 1;
-  const timeval delay = {micros / 1'000'000, micros % 1'000'000};
-  event_add(timer_event_.get(), &delay);
 }
 
 }  // namespace outrigger

@@ -1,9 +1,13 @@
-// The loop of one worker on libevent: sockets, timers, deferred work, and messages from other
-// threads.
+// The loop of one worker: sockets, timers, deferred work, messages from other threads, and a
+// libevent base for everything rare.
 //
 //   EventLoop loop;
 //   loop.Post([&] { ... });        // from any thread: runs on the loop's thread
 //   loop.Run();                    // until Stop()
+//
+// A turn waits once, in the Poller's epoll set, which has libevent's own set in it: the base runs
+// when it has something to do, and a message between two sockets costs it nothing. Needs a mounted
+// /proc (base_descriptor.h).
 //
 // Post(), IsOnThread() and Stop() may be called from other threads, nothing else.
 
@@ -23,7 +27,7 @@
 
 namespace outrigger {
 
-class EventLoop final : public Loop {
+class EventLoop final : public Loop, private Poller::Handler {
  public:
   EventLoop();
   ~EventLoop() override;
@@ -40,6 +44,8 @@ class EventLoop final : public Loop {
 
   // Turns until Stop().
   void Run();
+  // One turn that does not wait.
+  void RunOnce() { Turn(0); }
   // Runs what is deferred, without waiting for events; for the end, when Run() has returned.
   void RunPending() {
     while (RunDeferred()) {
@@ -58,9 +64,10 @@ class EventLoop final : public Loop {
     return MonoTime::FromNanos(last_turn_nanos_.load(std::memory_order_relaxed));
   }
 
+  // For descriptors and signals. Its own timers would come late: time is Timer's.
   event_base* base() const { return base_.get(); }
   // For sockets.
-  Poller& poller() { return *poller_; }
+  Poller& poller() { return poller_; }
 
  private:
   struct BaseDeleter {
@@ -71,17 +78,21 @@ class EventLoop final : public Loop {
   };
   using EventPtr = std::unique_ptr<event, EventDeleter>;
 
-  void WakeAt(MonoTime when) override;
+  // libevent's own set is ready.
+  void OnPolled(uint32_t) override { event_base_loop(base_.get(), EVLOOP_ONCE | EVLOOP_NONBLOCK); }
+  void WakeAt(MonoTime when) override { wake_at_ = when; }
+  // Waits that long at most. True when the next turn must not wait.
+  bool Turn(int milliseconds);
+  int MillisecondsToWait() const;
   void OnMessages();
   MonoTime ReadTurnTime() const;
 
   std::unique_ptr<event_base, BaseDeleter> base_;
-  std::unique_ptr<Poller> poller_;
-  EventPtr timer_event_;
+  Poller poller_;
   EventPtr message_event_;
-  EventPtr heartbeat_event_;
   int message_fd_ = -1;
-  mutable MonoTime turn_time_;  // zero: not read yet in this turn
+  MonoTime wake_at_ = MonoTime::Infinite();  // when the earliest timer is due
+  mutable MonoTime turn_time_;               // zero: not read yet in this turn
   bool is_running_ = false;
   std::atomic<bool> is_stopping_{false};
   std::atomic<std::thread::id> thread_{std::this_thread::get_id()};

@@ -22,18 +22,11 @@ bool Control(int epoll_fd, int operation, int fd, uint32_t events, Poller::Handl
 
 }  // namespace
 
-Poller::Poller(event_base& base) : epoll_fd_(epoll_create1(EPOLL_CLOEXEC)) {
+Poller::Poller() : epoll_fd_(epoll_create1(EPOLL_CLOEXEC)) {
   if (epoll_fd_ < 0) Die("epoll_create1");
-  event_.reset(event_new(
-      &base, epoll_fd_, EV_READ | EV_PERSIST,
-      [](evutil_socket_t, short, void* self) { static_cast<Poller*>(self)->Dispatch(); }, this));
-  event_add(event_.get(), nullptr);
 }
 
-Poller::~Poller() {
-  event_.reset();
-  close(epoll_fd_);
-}
+Poller::~Poller() { close(epoll_fd_); }
 
 bool Poller::Add(int fd, uint32_t events, Handler& handler) {
   return Control(epoll_fd_, EPOLL_CTL_ADD, fd, events, handler);
@@ -53,9 +46,9 @@ void Poller::Remove(int fd, Handler& handler) {
   }
 }
 
-// What does not fit into one batch is met in the next turn.
-void Poller::Dispatch() {
-  count_ = epoll_wait(epoll_fd_, batch_.data(), kBatch, 0);
+void Poller::Wait(int milliseconds) {
+  // Interrupted by a signal is like nothing.
+  count_ = epoll_wait(epoll_fd_, batch_.data(), kBatch, milliseconds);
   for (next_ = 0; next_ < count_;) {
     const epoll_event& polled = batch_[static_cast<size_t>(next_++)];
     if (polled.data.ptr != nullptr) static_cast<Handler*>(polled.data.ptr)->OnPolled(polled.events);

@@ -1,5 +1,5 @@
-// Edge-triggered readiness of a worker's sockets: an epoll set of its own that the worker's
-// libevent base watches as one descriptor.
+// The epoll set that a worker waits in: its sockets, edge-triggered, and libevent's own set for
+// everything rare (listeners, signals, files, the resolver).
 //
 //   class Socket : Poller::Handler { ... };
 //   if (!loop.poller().Add(fd, EPOLLIN | EPOLLRDHUP | EPOLLET, *this)) ...
@@ -8,19 +8,17 @@
 // libevent 2.1 folds EPOLLERR and EPOLLHUP into "readable and writable". Edge-triggered, a reset
 // that arrives together with bytes could then not be told from the bytes alone, and nothing would
 // tell of it again. Level-triggered, the kernel looks at every socket a second time after each
-// event (0.4 us a request). Timers, listeners, signals and everything rare stay with libevent.
+// event (0.4 us a request).
 //
 // The loop's thread only. A handler may add and remove itself and others while it is called; it is
 // removed before it is destroyed.
 
 #pragma once
 
-#include <event2/event.h>
 #include <sys/epoll.h>
 
 #include <array>
 #include <cstdint>
-#include <memory>
 
 namespace outrigger {
 
@@ -35,7 +33,7 @@ class Poller {
     ~Handler() = default;
   };
 
-  explicit Poller(event_base& base);
+  Poller();
   ~Poller();
   Poller(const Poller&) = delete;
   Poller& operator=(const Poller&) = delete;
@@ -45,17 +43,14 @@ class Poller {
   void Change(int fd, uint32_t events, Handler& handler);
   void Remove(int fd, Handler& handler);
 
+  // Calls the handlers of what has happened; waits for something to happen, but no longer than
+  // `milliseconds`. What does not fit into one batch is met by the next call.
+  void Wait(int milliseconds);
+
  private:
   static constexpr int kBatch = 64;
 
-  void Dispatch();
-
-  struct EventDeleter {
-    void operator()(event* of) const { event_free(of); }
-  };
-
-  int epoll_fd_;
-  std::unique_ptr<event, EventDeleter> event_;
+  const int epoll_fd_;
   // Being dispatched: what stands before next_ has been.
   std::array<epoll_event, kBatch> batch_;
   int next_ = 0;

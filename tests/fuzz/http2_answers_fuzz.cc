@@ -158,7 +158,7 @@ class Service final : private ClientConnection::Owner {
     return sent > 0 ? static_cast<size_t>(sent) : 0;
   }
   void RunTurn() {
-    event_base_loop(loop_.base(), EVLOOP_ONCE | EVLOOP_NONBLOCK);
+    loop_.RunOnce();
     loop_.RunPending();
   }
   void Turn(int fd) {

@@ -211,7 +211,7 @@ class Listener::State final : public http1::Http2Acceptor {
   }
 
   void RunTurn() {
-    event_base_loop(loop_.base(), EVLOOP_ONCE | EVLOOP_NONBLOCK);
+    loop_.RunOnce();
     loop_.RunPending();
   }
   void Turn(int fd, std::string& received) {

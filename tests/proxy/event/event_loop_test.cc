@@ -1,6 +1,9 @@
 #include "proxy/event/event_loop.h"
 
 #include <gtest/gtest.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
@@ -12,6 +15,7 @@
 
 #include "proxy/base/random.h"
 #include "proxy/coro/task.h"
+#include "proxy/event/base_descriptor.h"
 
 namespace outrigger {
 namespace {
@@ -69,6 +73,45 @@ TEST(EventLoop, RunsWhatWasDeferredBeforeItStarted) {
   loop.Run();
   // At once, not with the first event that happens to come.
   EXPECT_LT(PreciseNow() - start, absl::Milliseconds(500));
+}
+
+TEST(EventLoop, RunsWhatLibeventWatches) {
+  EventLoop loop;
+  int ends[2];
+  ASSERT_EQ(pipe(ends), 0);
+  int calls = 0;
+  std::function<void()> on_readable = [&] {
+    char byte = 0;
+    EXPECT_EQ(read(ends[0], &byte, 1), 1);
+    if (++calls == 3) return loop.Stop();
+    EXPECT_EQ(write(ends[1], "x", 1), 1);
+  };
+  event* readable = event_new(
+      loop.base(), ends[0], EV_READ | EV_PERSIST,
+      [](evutil_socket_t, short, void* call) { (*static_cast<std::function<void()>*>(call))(); },
+      &on_readable);
+  event_add(readable, nullptr);
+  std::thread writer([&] { EXPECT_EQ(write(ends[1], "x", 1), 1); });
+  loop.Run();
+  writer.join();
+  event_free(readable);
+  close(ends[0]);
+  close(ends[1]);
+  EXPECT_EQ(calls, 3);
+}
+
+TEST(FindEpollSetOf, IsTheOneThatWatches) {
+  const int watched = eventfd(0, EFD_CLOEXEC);
+  const int other = eventfd(0, EFD_CLOEXEC);
+  const int sets[] = {epoll_create1(EPOLL_CLOEXEC), epoll_create1(EPOLL_CLOEXEC)};
+  EXPECT_EQ(FindEpollSetOf(watched), -1);
+  epoll_event event{};
+  event.events = EPOLLIN;
+  ASSERT_EQ(epoll_ctl(sets[0], EPOLL_CTL_ADD, other, &event), 0);
+  ASSERT_EQ(epoll_ctl(sets[1], EPOLL_CTL_ADD, watched, &event), 0);
+  EXPECT_EQ(FindEpollSetOf(watched), sets[1]);
+  EXPECT_EQ(FindEpollSetOf(other), sets[0]);
+  for (const int fd : {watched, other, sets[0], sets[1]}) close(fd);
 }
 
 TEST(EventLoop, DoesNotWaitWhileWorkIsDeferred) {
