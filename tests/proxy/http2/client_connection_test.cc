@@ -48,6 +48,7 @@ class Service {
     const uint8_t* out = nullptr;
     for (ssize_t count; (count = nghttp2_session_mem_send(session_, &out)) > 0;) {
       EXPECT_EQ(send(fd_.get(), out, static_cast<size_t>(count), MSG_NOSIGNAL), count);
+      sent_bytes += static_cast<uint64_t>(count);
     }
   }
 
@@ -81,6 +82,7 @@ class Service {
   std::map<int32_t, std::string> requests;  // "name: value\n"... and then the body
   std::map<int32_t, uint32_t> resets;
   std::vector<int32_t> ended;
+  uint64_t sent_bytes = 0;
   int pings = 0;
   bool has_goaway = false;
 
@@ -183,6 +185,8 @@ class ClientConnectionTest : public testing::Test, public ClientConnection::Owne
   }
 
   std::unique_ptr<Asked> Ask(bool has_body = false) {
+    // What the service has said by now, it has not said after this request.
+    EXPECT_TRUE(Until([this] { return connection_->received_bytes() == service_->sent_bytes; }));
     auto asked = std::make_unique<Asked>();
     asked->stream = connection_->NewStream();
     http::RequestHeadToSend head;
