@@ -1,42 +1,43 @@
 #include "proxy/event/base_descriptor.h"
 
-#include <dirent.h>
-
-#include <cstdio>
-#include <cstdlib>
-#include <memory>
-#include <string>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 namespace outrigger {
 namespace {
 
-constexpr char kFolder[] = "/proc/self/fdinfo";
+// How far above the probe it is looked for. Below is where it should be: it is older.
+constexpr int kFurther = 1024;
 
-struct Close {
-  void operator()(DIR* folder) const { closedir(folder); }
-  void operator()(FILE* file) const { std::fclose(file); }
-};
+// Whether `set` is an epoll set that watches `fd`; it then no longer tells of it.
+bool Watches(int set, int fd) {
+  epoll_event nothing{};
+  return epoll_ctl(set, EPOLL_CTL_MOD, fd, &nothing) == 0;
+}
 
-bool Watches(const char* name, int fd) {
-  const std::unique_ptr<FILE, Close> file(
-      std::fopen((std::string(kFolder) + "/" + name).c_str(), "re"));
-  if (file == nullptr) return false;
-  for (char line[256]; std::fgets(line, sizeof line, file.get()) != nullptr;) {
-    int watched = -1;
-    if (std::sscanf(line, "tfd: %d", &watched) == 1 && watched == fd) return true;
+int FindSetOf(int fd) {
+  for (int set = fd - 1; set >= 0; --set) {
+    if (Watches(set, fd)) return set;
   }
-  return false;
+  for (int set = fd + 1; set <= fd + kFurther; ++set) {
+    if (Watches(set, fd)) return set;
+  }
+  return -1;
 }
 
 }  // namespace
 
-int FindEpollSetOf(int fd) {
-  const std::unique_ptr<DIR, Close> folder(opendir(kFolder));
-  if (folder == nullptr) return -1;
-  while (const dirent* entry = readdir(folder.get())) {
-    if (entry->d_name[0] != '.' && Watches(entry->d_name, fd)) return std::atoi(entry->d_name);
-  }
-  return -1;
+int FindEpollSet(event_base& base) {
+  const int probe = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+  if (probe < 0) return -1;
+  event* const watch = event_new(
+      &base, probe, EV_READ, [](evutil_socket_t, short, void*) {}, nullptr);
+  int set = -1;
+  if (watch != nullptr && event_add(watch, nullptr) == 0) set = FindSetOf(probe);
+  if (watch != nullptr) event_free(watch);
+  close(probe);
+  return set;
 }
 
 }  // namespace outrigger

@@ -6,8 +6,7 @@
 //   loop.Run();                    // until Stop()
 //
 // A turn waits once, in the Poller's epoll set, which has libevent's own set in it: the base runs
-// when it has something to do, and a message between two sockets costs it nothing. Needs a mounted
-// /proc (base_descriptor.h).
+// when it has something to do, and a message between two sockets costs it nothing.
 //
 // Post(), IsOnThread() and Stop() may be called from other threads, nothing else.
 

@@ -1,7 +1,7 @@
 #include "proxy/event/event_loop.h"
 
 #include <gtest/gtest.h>
-#include <sys/epoll.h>
+#include <poll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -100,18 +100,26 @@ TEST(EventLoop, RunsWhatLibeventWatches) {
   EXPECT_EQ(calls, 3);
 }
 
-TEST(FindEpollSetOf, IsTheOneThatWatches) {
-  const int watched = eventfd(0, EFD_CLOEXEC);
-  const int other = eventfd(0, EFD_CLOEXEC);
-  const int sets[] = {epoll_create1(EPOLL_CLOEXEC), epoll_create1(EPOLL_CLOEXEC)};
-  EXPECT_EQ(FindEpollSetOf(watched), -1);
-  epoll_event event{};
-  event.events = EPOLLIN;
-  ASSERT_EQ(epoll_ctl(sets[0], EPOLL_CTL_ADD, other, &event), 0);
-  ASSERT_EQ(epoll_ctl(sets[1], EPOLL_CTL_ADD, watched, &event), 0);
-  EXPECT_EQ(FindEpollSetOf(watched), sets[1]);
-  EXPECT_EQ(FindEpollSetOf(other), sets[0]);
-  for (const int fd : {watched, other, sets[0], sets[1]}) close(fd);
+TEST(FindEpollSet, IsTheOneOfTheBase) {
+  const std::unique_ptr<event_base, void (*)(event_base*)> bases[] = {
+      {event_base_new(), event_base_free}, {event_base_new(), event_base_free}};
+  const int sets[] = {FindEpollSet(*bases[0]), FindEpollSet(*bases[1])};
+  ASSERT_GE(sets[0], 0);
+  ASSERT_GE(sets[1], 0);
+  EXPECT_NE(sets[0], sets[1]);
+  // It is ready when the base has something to do, and the search has left nothing in it.
+  for (size_t i = 0; i < 2; ++i) {
+    pollfd polled = {sets[i], POLLIN, 0};
+    EXPECT_EQ(poll(&polled, 1, 0), 0);
+    const int ready = eventfd(1, EFD_CLOEXEC);
+    event* const watch = event_new(
+        bases[i].get(), ready, EV_READ, [](evutil_socket_t, short, void*) {}, nullptr);
+    event_add(watch, nullptr);
+    EXPECT_EQ(poll(&polled, 1, 0), 1);
+    event_free(watch);
+    EXPECT_EQ(poll(&polled, 1, 0), 0);
+    close(ready);
+  }
 }
 
 TEST(EventLoop, DoesNotWaitWhileWorkIsDeferred) {
