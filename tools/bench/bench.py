@@ -84,8 +84,8 @@ def parse_arguments(argv):
 
 def find_programs(options):
     folder = options.tools_dir or os.path.join(ROOT, "build", "release", "tools", "bench")
-    names = ("bench-relay", "bench-upstream", "bench-load", "bench-grpc-upstream")
-    # The last one answers gRPC calls, of which nothing is counted.
+    names = ("bench-relay", "bench-upstream", "bench-load", "bench-grpc-upstream", "bench-http2-relay")
+    # The last two are for HTTP/2, of which nothing is counted.
     needed = names[:3] if options.check_floor or options.check_counts else names
     absent = [n for n in needed if not os.access(os.path.join(folder, n), os.X_OK)]
     if absent:
@@ -98,7 +98,7 @@ def find_programs(options):
     envoy = options.envoy or (peers.fetch_envoy() if options.fetch_envoy else peers.find_envoy())
     return peers.Programs(
         *(os.path.join(folder, n) for n in names[:3]),
-        grpc_upstream=os.path.join(folder, names[3]), envoy=envoy,
+        grpc_upstream=os.path.join(folder, names[3]), http2_relay=os.path.join(folder, names[4]), envoy=envoy,
         malloc_count=malloc_count if os.path.exists(malloc_count) else "",
         haproxy=peers.find_program("haproxy"), nginx=peers.find_program("nginx"),
         nghttpx=peers.find_program("nghttpx"), h2load=peers.find_program("h2load"),
@@ -192,7 +192,7 @@ class Bench:
     def _interleave(self, names, settings, workloads):
         options = self.options
         running = [peers.make(name, settings).start(self.processes, self.cpus["proxy"])
-                   for name in names]
+                   for name in names if any(w.name in peers.PART.get(name, BY_NAME) for w in workloads)]
         direct = peers.Peer("direct", self.upstream_port)
         samples, other_load, problems = rounds.run_rounds(
             self.loader, running, direct, options.rounds, options.seconds,

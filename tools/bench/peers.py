@@ -4,10 +4,12 @@
 request and never reached, retries, ejection by errors, every timeout, and an exporter.
 """
 
+import contextlib
 import glob
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import textwrap
@@ -19,15 +21,16 @@ from processes import ProcessFailed, wait_for
 
 # What `--peers` accepts, in the order of the tables. "direct" has no proxy at all: it gives the part
 # of every delay that is not the proxy's.
-NAMES = ("relay", "haproxy", "haproxy-guarded", "nginx", "nghttpx", "envoy", "outrigger-plain",
+NAMES = ("relay", "http2-relay", "haproxy", "haproxy-guarded", "nginx", "nghttpx", "envoy", "outrigger-plain",
          "outrigger")
 # Run when they are there; nobody is told to install them.
 OPTIONAL = ("envoy",)
 # What is measured of those that do not take part in everything.
-PART = {"envoy": ("get", "grpc")}
+PART = {"envoy": ("get", "grpc"), "http2-relay": ("http2",)}
 TITLES = {
     "direct": "no proxy",
     "relay": "TCP relay",
+    "http2-relay": "HTTP/2 relay",
     "haproxy": "haproxy",
     "haproxy-guarded": "haproxy, guards",
     "nginx": "nginx",
@@ -51,6 +54,7 @@ class Programs:
     outrigger: str = ""
     envoy: str = ""
     grpc_upstream: str = ""
+    http2_relay: str = ""
 
 
 @dataclass
@@ -73,6 +77,7 @@ class Peer:
     ready_port: int = 0  # of an admin listener with /readyz
     tls_port: int = 0  # 0: it has none
     http2_port: int = 0  # by prior knowledge; 0: it has none
+    has_http1: bool = True
     process: object = None
 
     @property
@@ -85,18 +90,24 @@ class Peer:
     def start(self, processes, cpu, wrapper=(), env=None):
         """Starts the proxy, under `wrapper` if given, and waits until it answers."""
         self.process = processes.start(self.name, [*wrapper, *self.argv], cpu, env)
-        wait_for(self.process, "answering", lambda: http_probe.get_status(self.port, "/health") == 200,
-                 seconds=60 if wrapper else 10)
+        wait_for(self.process, "answering", self._answers, seconds=60 if wrapper else 10)
         if self.ready_port:
             wait_for(self.process, "ready",
                      lambda: http_probe.get_status(self.ready_port, "/readyz") == 200)
         return self
 
+    def _answers(self):
+        if self.has_http1:
+            return http_probe.get_status(self.port, "/health") == 200
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.http2_port), 1):
+            return True
+        return False
+
 
 def make(name, settings):
     """A peer that is configured and not started. Each call takes ports of its own."""
     peer = Peer(name, machine.free_port())
-    {"relay": _relay, "haproxy": _haproxy, "haproxy-guarded": _haproxy, "nginx": _nginx,
+    {"relay": _relay, "http2-relay": _http2_relay, "haproxy": _haproxy, "haproxy-guarded": _haproxy, "nginx": _nginx,
      "nghttpx": _nghttpx, "envoy": _envoy,
      "outrigger-plain": _outrigger, "outrigger": _outrigger}[name](peer, settings)
     return peer
@@ -144,6 +155,13 @@ def _write(settings, peer, suffix, text):
 
 def _relay(peer, settings):
     peer.argv = [settings.programs.relay, "--listen", f"127.0.0.1:{peer.port}",
+                 "--upstream", f"127.0.0.1:{settings.upstream_port}"]
+
+
+def _http2_relay(peer, settings):
+    peer.has_http1 = False
+    peer.http2_port = peer.port
+    peer.argv = [settings.programs.http2_relay, "--listen", f"127.0.0.1:{peer.port}",
                  "--upstream", f"127.0.0.1:{settings.upstream_port}"]
 
 

@@ -60,6 +60,13 @@ class TargetsTest(unittest.TestCase):
         self.assertIsNone(found["CPU per GET ÷ relay"].floor)
         self.assertIsNone(found["CPU per TLS 1.3 keep-alive GET ÷ haproxy"].floor)
 
+    def test_over_http2_the_floor_is_the_http2_relays(self):
+        samples = {"http2": {"outrigger": [{"cpu_us": 8}], "relay": [], "http2-relay": [{"cpu_us": 6}],
+                             "nghttpx": [{"cpu_us": 10}]}}
+        found = {t.what: t for t in targets.evaluate(samples, {}, {})}
+        self.assertAlmostEqual(found["CPU per HTTP/2 GET ÷ nghttpx"].value, 0.8)
+        self.assertAlmostEqual(found["CPU per HTTP/2 GET ÷ nghttpx"].floor, 0.6)
+
     def test_one_missed_target_is_enough(self):
         self.assertFalse(targets.all_met(self.evaluate(12.6).values(), []))
 

@@ -123,6 +123,9 @@ class ReportTest(unittest.TestCase):
         self.assertEqual(report.number(1234.5, 1), "1,234.5")
         self.assertEqual(report.micros(1500), "2")
 
+    def test_rows_without_a_figure_are_left_out(self):
+        self.assertEqual(report.measured([["a", "–", "1"], ["b", "–", "–"]]), [["a", "–", "1"]])
+
     def test_table_is_markdown(self):
         self.assertEqual(report.table(["a", "b"], [["x", "1"]]),
                          "| a | b |\n|---|---:|\n| x | 1 |")
