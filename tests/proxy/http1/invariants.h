@@ -6,7 +6,16 @@
 #include <string>
 #include <string_view>
 
+#include "proxy/http1/head_parser.h"
+
 namespace outrigger::http1 {
+
+// What was accepted at the limits may be over them in its normal form: Host for HTTP/1.0, fields of
+// framing, line ends of two bytes.
+inline constexpr HeadLimits kNormalFormLimits = {
+    .max_head_bytes = 2 * HeadLimits().max_head_bytes,
+    .max_fields = HeadLimits().max_fields + 8,
+    .max_target_bytes = 2 * HeadLimits().max_target_bytes};
 
 // Parses `bytes` as a request and as a response, whole and in pieces that `seed` decides, and
 // writes what was accepted. Empty when all is well, else which promise was broken:
