@@ -1,7 +1,8 @@
-// bench-grpc-upstream: a gRPC service behind the proxy of a measurement, as cheap as nghttp2 lets it
-// be: h2c by prior knowledge.
+// bench-grpc-upstream: a gRPC service behind the proxy of a measurement, as cheap as nghttp2 lets
+// it be: h2c by prior knowledge.
 //
-//   bench-grpc-upstream --listen 127.0.0.1:0 --message-bytes 123    prints "listening 127.0.0.1:PORT"
+//   bench-grpc-upstream --listen 127.0.0.1:0 --message-bytes 123    prints "listening
+//   127.0.0.1:PORT"
 //
 //   /health         200, ok, without trailers: for probes that come over HTTP/1.1
 //   anything else   a unary call: once the request has ended, 200, one message, grpc-status 0
@@ -12,7 +13,6 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstdint>
-#include <cstdio>
 #include <iterator>
 #include <memory>
 #include <string>
@@ -23,17 +23,10 @@
 
 #include "tools/bench/flags.h"
 #include "tools/bench/net.h"
+#include "tools/bench/nghttp2_text.h"
 
 namespace outrigger::bench {
 namespace {
-
-nghttp2_nv Field(std::string_view name, std::string_view value) {
-  const auto bytes = [](std::string_view text) {
-    return reinterpret_cast<uint8_t*>(const_cast<char*>(text.data()));
-  };
-  return {bytes(name), bytes(value), name.size(), value.size(),
-          NGHTTP2_NV_FLAG_NO_COPY_NAME | NGHTTP2_NV_FLAG_NO_COPY_VALUE};
-}
 
 // What streams answer. A stream's user data is its answer if that is not a call's, and then how far
 // it was sent.
@@ -79,7 +72,7 @@ class Connection {
       const ssize_t count = nghttp2_session_mem_send(session_, &bytes);
       if (count < 0) return false;
       if (count == 0) break;
-      unsent_.append(reinterpret_cast<const char*>(bytes), static_cast<size_t>(count));
+      unsent_.append(Text(bytes, static_cast<size_t>(count)));
     }
     if (unsent_.empty()) return nghttp2_session_want_read(session_) != 0;
     const ssize_t sent = send(fd(), unsent_.data(), unsent_.size(), 0);
@@ -93,8 +86,8 @@ class Connection {
                       size_t name_size, const uint8_t* value, size_t value_size, uint8_t,
                       void* user_data) {
     const auto& self = *static_cast<const Connection*>(user_data);
-    const std::string_view field(reinterpret_cast<const char*>(name), name_size);
-    const std::string_view text(reinterpret_cast<const char*>(value), value_size);
+    const std::string_view field = Text(name, name_size);
+    const std::string_view text = Text(value, value_size);
     if (field == ":path" && text == "/health") {
       nghttp2_session_set_stream_user_data(session, frame->hd.stream_id,
                                            const_cast<Answer*>(&self.health_));
@@ -121,8 +114,8 @@ class Connection {
   static ssize_t OnReadBody(nghttp2_session* session, int32_t stream_id, uint8_t* buffer,
                             size_t length, uint32_t* flags, nghttp2_data_source* source, void*) {
     const auto& answer = *static_cast<const Answer*>(source->ptr);
-    const auto sent = reinterpret_cast<uintptr_t>(
-        nghttp2_session_get_stream_user_data(session, stream_id));
+    const auto sent =
+        reinterpret_cast<uintptr_t>(nghttp2_session_get_stream_user_data(session, stream_id));
     const size_t count = answer.body.copy(reinterpret_cast<char*>(buffer), length, sent);
     if (sent + count < answer.body.size()) {
       nghttp2_session_set_stream_user_data(session, stream_id,
@@ -170,8 +163,8 @@ class Upstream {
           continue;
         }
         auto* connection = static_cast<Connection*>(event.data.ptr);
-        const bool is_alive = (event.events & EPOLLOUT) != 0 ? connection->Send()
-                                                             : connection->Read(buffer_);
+        const bool is_alive =
+            (event.events & EPOLLOUT) != 0 ? connection->Send() : connection->Read(buffer_);
         if (!is_alive) {
           connections_.erase(connection);
           continue;
@@ -210,11 +203,7 @@ int main(int argc, char** argv) {
   const int64_t message_bytes = flags.Int("message-bytes", 123);
   flags.RefuseUnknown();
   if (message_bytes < 0 || message_bytes > 16'000) Die("--message-bytes must be 0 to 16000");
-  RaiseFileLimit();
-  InstallStopSignals();
+  PrepareToServe();
   Upstream upstream(listen, static_cast<size_t>(message_bytes));
-  std::printf("listening %s\n", ToString(upstream.address()).c_str());
-  std::fflush(stdout);
-  upstream.Run();
-  return 0;
+  return Serve(upstream);
 }

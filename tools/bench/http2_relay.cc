@@ -14,7 +14,6 @@
 #include <cerrno>
 #include <charconv>
 #include <cstdint>
-#include <cstdio>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -23,24 +22,13 @@
 
 #include "tools/bench/flags.h"
 #include "tools/bench/net.h"
+#include "tools/bench/nghttp2_text.h"
 
 namespace outrigger::bench {
 namespace {
 
 constexpr uint32_t kEvents = EPOLLIN | EPOLLRDHUP | EPOLLET;
 constexpr std::string_view kHeadEnd = "\r\n\r\n";
-
-nghttp2_nv Field(std::string_view name, std::string_view value) {
-  const auto bytes = [](std::string_view text) {
-    return reinterpret_cast<uint8_t*>(const_cast<char*>(text.data()));
-  };
-  return {bytes(name), bytes(value), name.size(), value.size(),
-          NGHTTP2_NV_FLAG_NO_COPY_NAME | NGHTTP2_NV_FLAG_NO_COPY_VALUE};
-}
-
-std::string_view Text(const uint8_t* bytes, size_t size) {
-  return {reinterpret_cast<const char*>(bytes), size};
-}
 
 // The value of a field of a head that is spelled as `name` with its colon and a space; or empty.
 std::string_view ValueOf(std::string_view head, std::string_view name) {
@@ -50,6 +38,7 @@ std::string_view ValueOf(std::string_view head, std::string_view name) {
   return rest.substr(0, rest.find('\r'));
 }
 
+class Http2Relay;
 struct Client;
 struct Service;
 
@@ -71,6 +60,7 @@ struct Stream {
 };
 
 struct Client {
+  Http2Relay& relay;
   Endpoint endpoint;
   nghttp2_session* session = nullptr;
   std::string unsent;
@@ -78,6 +68,7 @@ struct Client {
   bool is_closed = false;
   size_t waiting = 0;  // requests at the service
 
+  explicit Client(Http2Relay& owner) : relay(owner) {}
   ~Client() { nghttp2_session_del(session); }
 };
 
@@ -141,7 +132,7 @@ class Http2Relay {
   void Accept() {
     Socket accepted = AcceptTcp(listener_.fd());
     if (!accepted.is_open()) return;
-    auto client = std::make_unique<Client>();
+    auto client = std::make_unique<Client>(*this);
     client->endpoint = {std::move(accepted), client.get(), nullptr};
     if (nghttp2_session_server_new2(&client->session, callbacks_, client.get(), option_) != 0) {
       Die("nghttp2");
@@ -160,7 +151,6 @@ class Http2Relay {
   void ReadClient(Client& client) {
     if (client.is_closed) return;
     Touch(client);
-    reading_ = this;
     for (size_t got = buffer_.size(); got == buffer_.size();) {
       const ssize_t count = recv(client.endpoint.socket.fd(), buffer_.data(), buffer_.size(), 0);
       if (count < 0 && errno == EAGAIN) return;
@@ -176,10 +166,13 @@ class Http2Relay {
     client.endpoint.socket.Close();
   }
 
-  static int OnBeginHeaders(nghttp2_session* session, const nghttp2_frame* frame, void*) {
-    Http2Relay& self = *reading_;
-    if (self.free_streams_.empty()) self.free_streams_.push_back(std::make_unique<Stream>());
-    Stream* const stream = self.free_streams_.back().release();
+  static int OnBeginHeaders(nghttp2_session* session, const nghttp2_frame* frame, void* user_data) {
+    Http2Relay& self = Of(user_data).relay;
+    if (self.free_streams_.empty()) {
+      self.streams_.push_back(std::make_unique<Stream>());
+      self.free_streams_.push_back(self.streams_.back().get());
+    }
+    Stream* const stream = self.free_streams_.back();
     self.free_streams_.pop_back();
     return nghttp2_session_set_stream_user_data(session, frame->hd.stream_id, stream);
   }
@@ -205,7 +198,8 @@ class Http2Relay {
     if ((frame->hd.flags & NGHTTP2_FLAG_END_STREAM) == 0) {
       return nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, id, NGHTTP2_REFUSED_STREAM);
     }
-    reading_->Ask(Of(user_data), *StreamOf(session, id), id);
+    Client& client = Of(user_data);
+    client.relay.Ask(client, *StreamOf(session, id), id);
     return 0;
   }
 
@@ -276,20 +270,19 @@ class Http2Relay {
   }
 
   // A stream that its client gave up stays with the service's connection, and is not used again.
-  static int OnStreamClosed(nghttp2_session* session, int32_t id, uint32_t error, void*) {
+  static int OnStreamClosed(nghttp2_session* session, int32_t id, uint32_t error, void* user_data) {
     Stream* const stream = StreamOf(session, id);
     if (stream == nullptr || error != NGHTTP2_NO_ERROR) return 0;
     stream->fields.clear();
     stream->answer.clear();
     stream->sent = stream->head_bytes = 0;
-    reading_->free_streams_.emplace_back(stream);
+    Of(user_data).relay.free_streams_.push_back(stream);
     return 0;
   }
 
   void Send(Client& client) {
     client.is_touched = false;
     if (client.is_closed) return;
-    reading_ = this;
     for (const uint8_t* bytes = nullptr;;) {
       const ssize_t count = nghttp2_session_mem_send(client.session, &bytes);
       if (count < 0) return Close(client);
@@ -304,9 +297,6 @@ class Http2Relay {
     if (!client.unsent.empty()) epoll_.Modify(fd, kEvents | EPOLLOUT, &client.endpoint);
   }
 
-  // Callbacks of nghttp2 are told of their session alone.
-  static inline Http2Relay* reading_ = nullptr;
-
   const sockaddr_in upstream_;
   Socket listener_;
   Epoll epoll_;
@@ -317,7 +307,8 @@ class Http2Relay {
   std::vector<std::unique_ptr<Client>> clients_;
   std::vector<std::unique_ptr<Service>> services_;
   std::vector<Service*> idle_;
-  std::vector<std::unique_ptr<Stream>> free_streams_;
+  std::vector<std::unique_ptr<Stream>> streams_;
+  std::vector<Stream*> free_streams_;
   // Of this turn.
   std::vector<Service*> asked_;
   std::vector<Client*> touched_;
@@ -332,11 +323,7 @@ int main(int argc, char** argv) {
   const sockaddr_in listen = flags.Address("listen", "127.0.0.1:0");
   const sockaddr_in upstream = flags.Address("upstream", "");
   flags.RefuseUnknown();
-  RaiseFileLimit();
-  InstallStopSignals();
+  PrepareToServe();
   Http2Relay relay(listen, upstream);
-  std::printf("listening %s\n", ToString(relay.address()).c_str());
-  std::fflush(stdout);
-  relay.Run();
-  return 0;
+  return Serve(relay);
 }

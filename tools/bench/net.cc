@@ -167,6 +167,11 @@ void InstallStopSignals() {
   prctl(PR_SET_TIMERSLACK, 1UL);
 }
 
+void PrepareToServe() {
+  RaiseFileLimit();
+  InstallStopSignals();
+}
+
 bool StopRequested() { return stop_requested != 0; }
 
 int64_t NowNanos() {

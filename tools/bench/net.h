@@ -13,6 +13,7 @@
 #include <sys/epoll.h>
 
 #include <cstdint>
+#include <cstdio>
 #include <optional>
 #include <span>
 #include <string>
@@ -84,6 +85,16 @@ void RaiseFileLimit();
 // then on StopRequested() is true.
 void InstallStopSignals();
 bool StopRequested();
+// RaiseFileLimit() and InstallStopSignals(), for a program that Serve() runs.
+void PrepareToServe();
+// Says where `program` listens, runs it until a stop is requested, and returns the exit status.
+template <typename Program>
+int Serve(Program& program) {
+  std::printf("listening %s\n", ToString(program.address()).c_str());
+  std::fflush(stdout);
+  program.Run();
+  return 0;
+}
 // CLOCK_MONOTONIC, the same clock in every process of the machine.
 int64_t NowNanos();
 

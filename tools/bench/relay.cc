@@ -9,7 +9,6 @@
 #include <sys/socket.h>
 
 #include <cerrno>
-#include <cstdio>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -148,11 +147,7 @@ int main(int argc, char** argv) {
   const sockaddr_in listen = flags.Address("listen", "127.0.0.1:0");
   const sockaddr_in upstream = flags.Address("upstream", "");
   flags.RefuseUnknown();
-  RaiseFileLimit();
-  InstallStopSignals();
+  PrepareToServe();
   Relay relay(listen, upstream);
-  std::printf("listening %s\n", ToString(relay.address()).c_str());
-  std::fflush(stdout);
-  relay.Run();
-  return 0;
+  return Serve(relay);
 }

@@ -12,7 +12,7 @@ def table(header, rows):
     return "\n".join(lines)
 
 
-def measured(rows):
+def with_figures(rows):
     """The rows that have a figure."""
     return [row for row in rows if any(cell != "–" for cell in row[1:])]
 
@@ -95,7 +95,7 @@ def _ratios(run):
                 continue
             cells = [number(figures.ratio(samples, w.name, name, base)) for w in workloads]
             rows.append([f"{TITLES[name]} ÷ {TITLES[base]}", *cells])
-    rows = measured(rows)
+    rows = with_figures(rows)
     if not rows:
         return ""
     return ("### Ratios of CPU (each formed inside its round)\n\n" +
@@ -116,7 +116,7 @@ def _latency(run):
         rows.append([TITLES[name], *cells])
     header = ["µs", "GET p50", "GET p99", "added at p99", "event p50", "event p99", "added at p99"]
     return (f"### Delay: GET in an open loop of {run['rate']:,}/s, counted from when it was due, and "
-            f"SSE events from send to receipt\n\n" + table(header, measured(rows)))
+            f"SSE events from send to receipt\n\n" + table(header, with_figures(rows)))
 
 
 def _footprint(run):
@@ -134,7 +134,7 @@ def _footprint(run):
     header = ["", "RSS idle, MiB", "per idle connection, KiB", "per 1,000, MiB",
               "per idle HTTP/2 connection, KiB",
               "exec to first accept, ms", "exec to /readyz, ms"]
-    return "### Memory and start\n\n" + table(header, measured(rows))
+    return "### Memory and start\n\n" + table(header, with_figures(rows))
 
 
 def render_checks(checks):

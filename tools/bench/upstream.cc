@@ -14,7 +14,6 @@
 #include <algorithm>
 #include <cerrno>
 #include <charconv>
-#include <cstdio>
 #include <functional>
 #include <memory>
 #include <queue>
@@ -246,11 +245,7 @@ int main(int argc, char** argv) {
   Flags flags(argc, argv);
   const sockaddr_in listen = flags.Address("listen", "127.0.0.1:0");
   flags.RefuseUnknown();
-  RaiseFileLimit();
-  InstallStopSignals();
+  PrepareToServe();
   Upstream upstream(listen);
-  std::printf("listening %s\n", ToString(upstream.address()).c_str());
-  std::fflush(stdout);
-  upstream.Run();
-  return 0;
+  return Serve(upstream);
 }

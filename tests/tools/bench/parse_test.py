@@ -124,7 +124,7 @@ class ReportTest(unittest.TestCase):
         self.assertEqual(report.micros(1500), "2")
 
     def test_rows_without_a_figure_are_left_out(self):
-        self.assertEqual(report.measured([["a", "–", "1"], ["b", "–", "–"]]), [["a", "–", "1"]])
+        self.assertEqual(report.with_figures([["a", "–", "1"], ["b", "–", "–"]]), [["a", "–", "1"]])
 
     def test_table_is_markdown(self):
         self.assertEqual(report.table(["a", "b"], [["x", "1"]]),
