@@ -8,8 +8,8 @@
 #include <cstdlib>
 
 #include "proxy/admin/http2_check.h"
-#include "tests/proxy/admin/sockets.h"
 #include "tests/proxy/admin/http2_frame.h"
+#include "tests/proxy/admin/sockets.h"
 
 namespace outrigger::admin {
 namespace {
